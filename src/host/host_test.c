@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tests of descriptors, shared memory and threads. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+#include "host/fd.h"
+#include "host/shm.h"
+#include "host/thread.h"
+
+static void descriptors_travel_and_superfluous_ones_are_closed(void **state)
+{
+	int pair[2];
+	int got[1] = { -1 };
+	unsigned n = 1;
+	char byte = 'x';
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	int give[2] = { pair[0], pair[1] };
+	int before = dup(0);
+	close(before);
+	assert_int_equal(fd_send(pair[0], &byte, 1, give, 2), 0);
+	assert_int_equal(fd_recv(pair[1], &byte, 1, got, &n), 1);
+	assert_int_equal(n, 1);
+	assert_true(fcntl(got[0], F_GETFD) & FD_CLOEXEC);
+	close(got[0]);
+	int after = dup(0); /* the lowest free number is what it was: nothing leaked */
+	close(after);
+	assert_int_equal(before, after);
+	close(pair[0]);
+	assert_int_equal(fd_read_full(pair[1], &byte, 1), -ENODATA);
+	assert_int_equal(fd_write_full(pair[1], &byte, 1), -EPIPE);
+	close(pair[1]);
+}
+
+static void shared_memory_cannot_be_resized(void **state)
+{
+	int fd = -1;
+	void *at = NULL;
+
+	(void)state;
+	assert_int_equal(shm_create("t", 0, &fd), -EINVAL);
+	assert_int_equal(shm_create("t", 5, &fd), -EINVAL);
+	assert_int_equal(shm_create("t", shm_page_size(), &fd), 0);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	assert_int_equal(ftruncate(fd, 1 << 20), -1);
+	assert_int_equal(shm_map(fd, shm_page_size(), &at), 0);
+	*(volatile char *)at = 1;
+	shm_unmap(at, shm_page_size());
+	close(fd);
+}
+
+struct flag {
+	struct mutex lock;
+	struct cond cond;
+	int value; /* lock */
+};
+
+static void *raise_flag(void *arg)
+{
+	struct flag *f = arg;
+
+	mutex_lock(&f->lock);
+	f->value = 1;
+	cond_signal(&f->cond);
+	mutex_unlock(&f->lock);
+	return NULL;
+}
+
+static void waiting_ends_by_signal_or_by_time(void **state)
+{
+	struct flag f = { .lock = MUTEX_INIT };
+	pthread_t t;
+
+	(void)state;
+	cond_init(&f.cond);
+	mutex_lock(&f.lock);
+	assert_int_equal(cond_wait_until(&f.cond, &f.lock, clock_now_ns() + 1000), -ETIMEDOUT);
+	assert_int_equal(thread_start(&t, "a name that is too long", raise_flag, &f), 0);
+	while (!f.value)
+		cond_wait(&f.cond, &f.lock);
+	mutex_unlock(&f.lock);
+	pthread_join(t, NULL);
+	cond_fini(&f.cond);
+	mutex_fini(&f.lock);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(descriptors_travel_and_superfluous_ones_are_closed),
+		cmocka_unit_test(shared_memory_cannot_be_resized),
+		cmocka_unit_test(waiting_ends_by_signal_or_by_time),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
