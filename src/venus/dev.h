@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records of objects that have others below them, and how records come and go.
+ */
+#ifndef PECTEN_VENUS_DEV_H
+#define PECTEN_VENUS_DEV_H
+
+#include "venus/dec.h"
+#include "venus/venus_gen.h" /* generated: struct venus_vki, struct venus_vkd */
+
+/* A VkDevice.  Embeds its functions, so that a command is one load away from its driver. */
+struct venus_device {
+	struct venus_obj obj;
+	struct venus_vkd vk;
+	struct mutex lock;   /* objects and the members of pools */
+	struct list objects; /* every record whose dev this is */
+};
+
+/* The instance's functions, for commands whose first handle is a VkInstance or VkPhysicalDevice. */
+const struct venus_vki *venus_dec_vki(const struct venus_dec *d);
+
+/**
+ * venus_obj_reserve() - claim an id before the driver is asked to create something
+ * @size:	of the record to be, at least sizeof(struct venus_obj)
+ *
+ * Refuses (and sets d->failed) id 0, an id in use, a context that holds its limit of objects.
+ * After this, publishing cannot fail.
+ *
+ * Return: a zeroed record with id, type and dev (d->dev) set that nobody else can find, or NULL
+ */
+struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectType type,
+				    size_t size);
+
+/* Makes a reserved record visible under its id; @pool is NULL except for members of a pool. */
+void venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
+		       struct venus_obj *pool);
+
+/* Gives a reserved id back: the driver said no. */
+void venus_obj_cancel(struct venus_dec *d, struct venus_obj *o);
+
+/**
+ * venus_obj_remove() - take a record out of the table and of its lists
+ *
+ * Of several threads that remove the same record exactly one gets true; it destroys the host
+ * handle.  The record itself is freed once no decoder can hold it.
+ */
+bool venus_obj_remove(struct venus_dec *d, struct venus_obj *o) MUST_CHECK;
+
+#endif
