@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+# A thin front for meson and tools/.
+#   make          install what is missing, build into build/
+#   make check    build and run every test suite that this host can run
+#   make install  install into PREFIX (default /usr/local)
+
+BUILD ?= build
+PREFIX ?= /usr/local
+
+.PHONY: all deps check install clean
+
+all: deps
+	@test -d $(BUILD)/meson-private || meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX)
+	ninja -C $(BUILD)
+
+deps:
+	@tools/install-deps
+
+check: deps
+	@tools/check
+
+install: all
+	meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf $(BUILD) build-*
