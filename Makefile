@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 .PHONY: all deps check install clean
 
 all: deps
-	@test -d $(BUILD)/meson-private || meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX)
+	@test -d $(BUILD)/meson-private || meson setup $(BUILD) --buildtype=release -Doptimization=2 --prefix=$(PREFIX)
 	ninja -C $(BUILD)
 
 deps:

@@ -29,6 +29,7 @@ int fd_write_full(int fd, const void *buf, size_t len)
 	size_t done = 0;
 
 	while (done < len) {
+		/* #syscalls renderer: sendto */
 		ssize_t n = send(fd, (const char *)buf + done, len - done, MSG_NOSIGNAL);
 
 		if (n < 0 && errno == ENOTSOCK)

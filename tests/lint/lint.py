@@ -65,8 +65,8 @@ def lint_format(root, _build):
 
 
 def own_commands(root, build):
-    """The compile commands of files that people wrote."""
-    ours = {str(path) for path in sources(root)}
+    """What people wrote and ships: tests and their harness are left to the compilers' warnings."""
+    ours = {str(path) for path in sources(root, ("src/*.c",)) if not path.name.endswith("_test.c")}
     for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
         path = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
         if str(path) in ours:
@@ -80,10 +80,7 @@ def lint_tidy(root, build):
         return SKIP
     files = sorted(set(own_commands(root, build)))
     extra = [f"--extra-arg={flag}" for flag in WARNINGS_ONLY_GCC_KNOWS]
-    # The analyzer does not know that a failed cmocka assertion never returns.
-    failed = parallel([tool, "--quiet", "-p", str(build), *extra,
-                       *(["--checks=-clang-analyzer-*"] if path.name.endswith("_test.c") else []), str(path)]
-                      for path in files)
+    failed = parallel([tool, "--quiet", "-p", str(build), *extra, str(path)] for path in files)
     print(f"{len(files)} files, {failed} with findings")
     return 1 if failed else 0
 
