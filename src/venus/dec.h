@@ -24,7 +24,7 @@
 #include "venus/obj.h"
 
 #define VENUS_ARENA_MAX (64U << 20) /* bytes one command may decode to; SPIR-V is the largest */
-#define VENUS_CHAIN_MAX 64          /* nodes of one pNext chain, of any command Mesa sends */
+#define VENUS_CHAIN_MAX 256         /* nodes of one pNext chain; a feature query has over 100 */
 
 struct venus_ctx;
 struct venus_ring;
@@ -46,6 +46,24 @@ struct venus_arena {
 	void *full;   /* chain of filled blocks, freed by venus_arena_reset() */
 };
 
+/* Written by the decoder's thread alone, with relaxed stores; read by venus_ctx_counters(). */
+struct venus_dec_stats {
+	_Atomic uint64_t commands;
+	_Atomic uint64_t bytes;
+	_Atomic uint64_t replies;
+	_Atomic uint64_t sleeps;
+	_Atomic uint64_t wakes;
+	_Atomic uint64_t idles;
+	_Atomic(const char *) running; /* name of the command being executed, for the watchdog */
+};
+
+static inline void venus_stat_add(_Atomic uint64_t *stat, uint64_t n)
+{
+	/* One writer: no read-modify-write needed. */
+	atomic_store_explicit(stat, atomic_load_explicit(stat, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+}
+
 struct venus_dec {
 	const uint8_t *p;
 	const uint8_t *end;
@@ -60,6 +78,10 @@ struct venus_dec {
 	unsigned nested;          /* inside vkExecuteCommandStreamsMESA */
 	struct venus_arena arena;
 	struct venus_reply reply;
+	struct venus_reader reader;   /* see obj.h */
+	struct venus_dec_stats stats; /* of this thread; others may look */
+	uint8_t *stream;              /* private copy of the stream that is executed */
+	size_t stream_size;
 };
 
 /**
@@ -99,6 +121,25 @@ bad:
 	if (n != 0)
 		venus_dec_fatal(d, "needs more than %u bytes", VENUS_ARENA_MAX);
 	return NULL;
+}
+
+/*
+ * Bytes that a driver writes more than a blob has room for, where the blob is one descriptor or one
+ * piece of capture data: drivers write what such a thing takes, whatever size they are told.
+ */
+#define VENUS_OUT_SLACK 4096U
+
+/**
+ * venus_dec_alloc_out() - zeroed memory for a blob that the driver fills
+ * @n:	bytes that the guest asked for, unchecked
+ *
+ * Return: as venus_dec_alloc(); @n bytes and VENUS_OUT_SLACK more may be written
+ */
+static inline void *venus_dec_alloc_out(struct venus_dec *d, uint64_t n)
+{
+	if (n > VENUS_ARENA_MAX)
+		return venus_dec_alloc(d, n, 1);
+	return venus_dec_alloc(d, n + VENUS_OUT_SLACK, 1);
 }
 
 /* Bytes of the stream that are left. */
@@ -282,6 +323,7 @@ static inline void venus_dec_stype(struct venus_dec *d, VkStructureType want)
 }
 
 /* Cold halves of the object primitives. */
+struct venus_obj *venus_dec_first_bad(struct venus_dec *d);
 struct venus_obj *venus_dec_obj_bad(struct venus_dec *d, uint64_t id, VkObjectType type);
 
 /**
@@ -317,7 +359,16 @@ static inline uint64_t venus_dec_handle(struct venus_dec *d, VkObjectType type)
  *
  * Sets d->dev.  Return: its record; NULL only with d->failed
  */
-struct venus_obj *venus_dec_first(struct venus_dec *d, VkObjectType type);
+static inline struct venus_obj *venus_dec_first(struct venus_dec *d, VkObjectType type)
+{
+	struct venus_obj *o = venus_dec_obj(d, type);
+
+	if (unlikely(!o))
+		return venus_dec_first_bad(d);
+	/* A device is its own; see the assertion in dev.h. */
+	d->dev = type == VK_OBJECT_TYPE_DEVICE ? (struct venus_device *)(void *)o : o->dev;
+	return o;
+}
 
 /**
  * venus_dec_new_id() - the id that the guest chose for an object to be created

@@ -8,13 +8,30 @@
 #include "venus/dec.h"
 #include "venus/venus_gen.h" /* generated: struct venus_vki, struct venus_vkd */
 
+struct venus_ctx;
+struct venus_physdev;
+
+/* A queue that the device was created with; the guest may fetch it once. */
+struct venus_queue_slot {
+	VkQueue vk;
+	uint32_t family;
+	uint32_t index;
+	VkDeviceQueueCreateFlags flags;
+	bool is_taken; /* under dev->lock */
+};
+
 /* A VkDevice.  Embeds its functions, so that a command is one load away from its driver. */
 struct venus_device {
 	struct venus_obj obj;
 	struct venus_vkd vk;
-	struct mutex lock;   /* objects and the members of pools */
-	struct list objects; /* every record whose dev this is */
+	struct mutex lock;                   /* objects and the members of pools */
+	struct list objects;                 /* every record whose dev this is */
+	const struct venus_physdev *physdev; /* lives as long as the context */
+	uint32_t slots_count;
+	struct venus_queue_slot *slots;
 };
+
+_Static_assert(offsetof(struct venus_device, obj) == 0, "venus_dec_first() relies on it");
 
 /* The instance's functions, for commands whose first handle is a VkInstance or VkPhysicalDevice. */
 const struct venus_vki *venus_dec_vki(const struct venus_dec *d);
@@ -31,8 +48,14 @@ const struct venus_vki *venus_dec_vki(const struct venus_dec *d);
 struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectType type,
 				    size_t size);
 
-/* Makes a reserved record visible under its id; @pool is NULL except for members of a pool. */
-void venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
+/**
+ * venus_obj_publish() - make a reserved record visible under its id
+ * @pool:	the pool it was allocated from, or NULL
+ *
+ * Return: whether it is; false if the guest destroyed its parent meanwhile, on another ring: @o is
+ *	   gone then, and the host handle belongs to what is left of the parent
+ */
+bool venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
 		       struct venus_obj *pool);
 
 /* Gives a reserved id back: the driver said no. */
@@ -45,5 +68,12 @@ void venus_obj_cancel(struct venus_dec *d, struct venus_obj *o);
  * handle.  The record itself is freed once no decoder can hold it.
  */
 bool venus_obj_remove(struct venus_dec *d, struct venus_obj *o) MUST_CHECK;
+
+/**
+ * venus_dec_device_lost() - the driver returned VK_ERROR_DEVICE_LOST to a command without a reply
+ *
+ * Makes the context fatal: there is no other way to tell the guest (venus.md 3.3).
+ */
+void venus_dec_device_lost(struct venus_dec *d);
 
 #endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything that a guest can make the renderer hold has a limit, and the limit holds. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "guest.h"
+#include "null_icd.h"
+#include "trap.h"
+
+#define SECOND UINT64_C(1000000000)
+
+struct world {
+	struct guest g;
+	struct guest_shm reply;
+	struct guest_shm stream;
+};
+
+static void start(struct world *w, const struct venus_limits *limits)
+{
+	null_control(NULL);
+	trap_reset();
+	assert_int_equal(guest_open(&w->g, limits), 0);
+	assert_int_equal(guest_prologue(&w->g, &w->reply, &w->stream), 0);
+}
+
+static void finish(struct world *w)
+{
+	assert_int_equal(guest_close(&w->g), 0);
+	guest_shm_drop(&w->reply);
+	guest_shm_drop(&w->stream);
+	assert_int_equal(null_alive(VK_OBJECT_TYPE_UNKNOWN), 0);
+	null_control(NULL);
+}
+
+static uint32_t reply_word(const struct world *w, size_t word)
+{
+	uint32_t v;
+
+	memcpy(&v, w->reply.map + word * 4, 4);
+	return v;
+}
+
+static void objects(void **state)
+{
+	struct world w;
+	uint64_t id = ID_FREE;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .objects = 64 });
+	do {
+		guest_cmd_buffer(&w.g, ID_DEVICE, id++, 64);
+	} while (guest_submit(&w.g) == 0 && id < 1000);
+	assert_true(id > 60 && id < 70);
+	assert_true(trap_holds("exceeds the limit of 64 objects"));
+	finish(&w);
+}
+
+/* What was destroyed does not count, however often. */
+static void objects_that_are_gone(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .objects = 256 });
+	for (int i = 0; i < 2000; i++) {
+		guest_cmd_buffer(&w.g, ID_DEVICE, ID_FREE + (uint64_t)i, 64);
+		guest_cmd_destroy(&w.g, 51, ID_DEVICE, ID_FREE + (uint64_t)i);
+		assert_int_equal(guest_submit(&w.g), 0);
+	}
+	finish(&w);
+}
+
+static int allocate(struct world *w, uint64_t id, uint64_t size, uint32_t type)
+{
+	guest_cmd_reply_stream(&w->g, RES_REPLY, 0, 64);
+	guest_cmd_memory(&w->g, ID_DEVICE, id, size, type);
+	w->g.out[w->g.len - 68] = GUEST_REPLY;
+	assert_int_equal(guest_submit(&w->g), 0);
+	assert_int_equal(reply_word(w, 0), 21);
+	return (int)reply_word(w, 1);
+}
+
+static void host_memories(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .host_memories = 3 }); /* one is the prologue's */
+	assert_int_equal(allocate(&w, ID_FREE, 4096, NULL_TYPE_HOST), VK_SUCCESS);
+	assert_int_equal(allocate(&w, ID_FREE + 1, 4096, NULL_TYPE_HOST), VK_SUCCESS);
+	assert_int_equal(allocate(&w, ID_FREE + 2, 4096, NULL_TYPE_HOST),
+			 VK_ERROR_TOO_MANY_OBJECTS);
+	assert_int_equal(allocate(&w, ID_FREE + 2, 4096, NULL_TYPE_LOCAL), VK_SUCCESS);
+	guest_cmd_destroy(&w.g, 22, ID_DEVICE, ID_FREE);
+	assert_int_equal(guest_submit(&w.g), 0);
+	assert_int_equal(allocate(&w, ID_FREE + 3, 4096, NULL_TYPE_HOST), VK_SUCCESS);
+	finish(&w);
+}
+
+static void bytes_of_host_memory(void **state)
+{
+	struct world w;
+	struct venus_counters c;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .host_bytes = 1U << 20 }); /* 64 KiB are the prologue's */
+	assert_int_equal(allocate(&w, ID_FREE, 900U << 10, NULL_TYPE_HOST), VK_SUCCESS);
+	assert_int_equal(allocate(&w, ID_FREE + 1, 128U << 10, NULL_TYPE_HOST),
+			 VK_ERROR_OUT_OF_DEVICE_MEMORY);
+	guest_cmd_destroy(&w.g, 22, ID_DEVICE, ID_FREE);
+	assert_int_equal(guest_submit(&w.g), 0);
+	assert_int_equal(allocate(&w, ID_FREE + 1, 128U << 10, NULL_TYPE_HOST), VK_SUCCESS);
+	venus_ctx_counters(w.g.ctx, &c);
+	assert_int_equal(c.host_bytes, 192U << 10);
+	finish(&w);
+}
+
+static void resources(void **state)
+{
+	struct world w;
+	struct venus_blob b;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .resources = 4 }); /* three are the prologue's */
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 50, 2, 1, 0, 4096, &b), 0);
+	(void)close(b.fd);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 51, 2, 1, 0, 4096, &b), -ENOMEM);
+	assert_int_equal(venus_ctx_unref_resource(w.g.ctx, 50), 0);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 51, 2, 1, 0, 4096, &b), 0);
+	(void)close(b.fd);
+	assert_false(venus_ctx_is_fatal(w.g.ctx));
+	finish(&w);
+}
+
+static void bytes_of_shared_memory(void **state)
+{
+	struct world w;
+	struct venus_blob b;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .shm_bytes = 256U << 10 }); /* 128 KiB are in use */
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 50, 2, 1, 0, 132U << 10, &b), -ENOMEM);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 50, 2, 1, 0, 128U << 10, &b), 0);
+	(void)close(b.fd);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 51, 2, 1, 0, 1, &b), -ENOMEM);
+	assert_int_equal(venus_ctx_unref_resource(w.g.ctx, 50), 0);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 51, 2, 1, 0, 1, &b), 0);
+	(void)close(b.fd);
+	finish(&w);
+}
+
+static void rings(void **state)
+{
+	struct world w;
+	struct guest_ring r[3];
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .rings = 2 });
+	assert_int_equal(guest_ring_open(&w.g, &r[0], 1, 100), 0);
+	assert_int_equal(guest_ring_open(&w.g, &r[1], 2, 101), 0);
+	assert_int_equal(guest_ring_open(&w.g, &r[2], 3, 102), -EPROTO);
+	assert_true(trap_holds("exceeds the limit of 2 rings"));
+	finish(&w);
+	for (int i = 0; i < 3; i++)
+		guest_shm_drop(&r[i].shm);
+}
+
+static void fences(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .fences = 3 });
+	null_control(&(struct null_control){ .work_ns = SECOND / 5 });
+	guest_cmd_submit_one(&w.g, ID_QUEUE, ID_CMDBUF, 0);
+	assert_int_equal(guest_submit(&w.g), 0);
+	for (uint64_t i = 1; i <= 3; i++)
+		assert_int_equal(venus_ctx_fence(w.g.ctx, 1, i), 0);
+	assert_int_equal(venus_ctx_fence(w.g.ctx, 1, 4), -ENOMEM);
+	for (int i = 0; i < 5000 && atomic_load(&w.g.retired) < 3; i++)
+		(void)usleep(1000);
+	assert_int_equal(venus_ctx_fence(w.g.ctx, 1, 5), 0);
+	finish(&w);
+	assert_int_equal(atomic_load(&w.g.last_retired), 5);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(objects),       cmocka_unit_test(objects_that_are_gone),
+		cmocka_unit_test(host_memories), cmocka_unit_test(bytes_of_host_memory),
+		cmocka_unit_test(resources),     cmocka_unit_test(bytes_of_shared_memory),
+		cmocka_unit_test(rings),         cmocka_unit_test(fences),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
