@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Folders for the shader caches of drivers: one for each user, of limited size. */
+#ifndef PECTEN_RENDER_CACHE_H
+#define PECTEN_RENDER_CACHE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "util/compiler.h"
+#include "util/err.h"
+
+#define CACHE_DEPTH_MAX 6 /* folders below each other that are looked into */
+
+/**
+ * cache_default() - where shader caches go if nobody says otherwise
+ *
+ * Return: 0, or -ENOENT if the environment names no home
+ */
+int cache_default(char *dir, size_t size) MUST_CHECK;
+
+/**
+ * cache_prepare() - the folder for one user's renderers
+ * @base:	folder of all users; made, with those above it, if missing
+ * @uid:	user whose processes are served: what one user's shaders compile to is never given
+ *		to another
+ * @max_bytes:	older files are removed until the folder is smaller by a fifth
+ * @dir:	on success the folder
+ *
+ * Return: 0 or -errno with a sentence
+ */
+int cache_prepare(const char *base, uid_t uid, uint64_t max_bytes, char *dir, size_t size,
+		  struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The renderer processes of a server: see pool.h. */
+#include "render/pool.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "host/fd.h"
+#include "host/thread.h"
+#include "render/cache.h"
+#include "util/list.h"
+#include "util/log.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* A new client loads its driver first, then we load one for the next. */
+#define SPARE_DELAY_MS 300
+
+/* Pause after a spare that did not get ready, doubled with each further one. */
+#define SPARE_RETRY_MS UINT64_C(500)
+
+/* How often a shader cache is looked through for its size. */
+#define CACHE_CHECK_MS 60000
+
+struct member {
+	struct list node;
+	struct pool *pool;
+	struct renderer r;
+	struct loop_fd said;       /* control socket */
+	struct loop_fd ended;      /* pidfd */
+	struct pool_client client; /* id 0: a spare */
+	uid_t cache_uid;
+	bool is_ready;
+	bool is_asked;
+	bool was_told; /* why it ended has been logged */
+};
+
+struct pool {
+	struct pool_config cfg;
+	struct loop *loop;
+	struct list members;
+	unsigned count; /* with a client */
+	uint64_t next_id;
+	struct member *spare;
+	struct loop_timer spare_timer;
+	unsigned spare_fails; /* how many in a row ended before they were ready */
+	uint64_t cache_checked_ns;
+
+	struct loop_timer refresh_timer;
+	void (*refreshed)(void *arg); /* NULL: nobody asked */
+	void *refreshed_arg;
+};
+
+static void member_free(struct member *m)
+{
+	struct pool *p = m->pool;
+
+	loop_del(&m->said);
+	loop_del(&m->ended);
+	renderer_end(&m->r);
+	list_del(&m->node);
+	if (p->spare == m)
+		p->spare = NULL;
+	if (m->client.id)
+		p->count--;
+	free(m);
+}
+
+static void free_member(struct member **m)
+{
+	if (*m)
+		member_free(*m);
+}
+
+static void finish_refresh(struct pool *p)
+{
+	void (*fn)(void *arg) = p->refreshed;
+
+	if (!fn)
+		return;
+	list_for_each(it, &p->members)
+	{
+		if (container_of(it, struct member, node)->is_asked)
+			return;
+	}
+	loop_timer_del(&p->refresh_timer);
+	p->refreshed = NULL;
+	fn(p->refreshed_arg);
+}
+
+static void refresh_late(struct loop_timer *t)
+{
+	struct pool *p = container_of(t, struct pool, refresh_timer);
+
+	list_for_each(it, &p->members) container_of(it, struct member, node)->is_asked = false;
+	finish_refresh(p);
+}
+
+static const char *who(const struct member *m, char *text, size_t size)
+{
+	if (!m->client.id)
+		return "a spare renderer";
+	(void)snprintf(text, size, "client %ju (process %d%s%s)", (uintmax_t)m->client.id,
+		       (int)m->client.pid, m->client.name[0] ? ", " : "", m->client.name);
+	return text;
+}
+
+static void keep_name(struct member *m, const char *text)
+{
+	size_t i = 0;
+
+	/* From a process that its client may have taken over. */
+	for (; i + 1 < sizeof(m->client.name) && text[i]; i++)
+		m->client.name[i] = text[i] >= 0x20 && text[i] < 0x7f ? text[i] : '?';
+	m->client.name[i] = '\0';
+}
+
+static void heed(struct member *m, const struct render_msg *msg)
+{
+	struct pool *p = m->pool;
+	char text[160];
+
+	switch (msg->type) {
+	case RENDER_READY:
+		m->is_ready = true;
+		p->spare_fails = 0;
+		break;
+	case RENDER_FAILED:
+		log_error(GPU, "%s: %s", who(m, text, sizeof(text)), msg->text);
+		m->was_told = true;
+		break;
+	case RENDER_ENDED:
+		if (msg->code == -ECONNRESET) /* killed: nothing that anybody has to mend */
+			log_info(GPU, "%s: %s", who(m, text, sizeof(text)), msg->text);
+		else if (msg->code < 0)
+			log_warn(GPU, "%s: %s", who(m, text, sizeof(text)), msg->text);
+		m->was_told = true;
+		break;
+	case RENDER_STATS:
+		m->client.stats = msg->stats;
+		m->client.has_stats = true;
+		keep_name(m, msg->text);
+		m->is_asked = false;
+		finish_refresh(p);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Messages that one wake-up handles: a renderer must not keep its owner busy. */
+#define HEED_MAX 16
+
+static void on_said(struct loop_fd *src, unsigned events)
+{
+	struct member *m = container_of(src, struct member, said);
+	struct render_msg msg;
+	int r = 0;
+
+	(void)events;
+	for (int i = 0; i < HEED_MAX && r == 0; i++) {
+		r = renderer_receive(&m->r, &msg, NULL);
+		if (r == 0)
+			heed(m, &msg);
+	}
+	if (r < 0 && r != -EAGAIN)
+		loop_del(src); /* its end follows */
+}
+
+static void start_spare_later(struct pool *p, uint64_t delay_ms)
+{
+	/* A driver that does not load is tried again, ever more seldom. */
+	if (p->spare_fails)
+		delay_ms += SPARE_RETRY_MS << (p->spare_fails < 8 ? p->spare_fails - 1 : 7);
+	if (!p->spare)
+		loop_timer_set(p->loop, &p->spare_timer, clock_now_ns() + delay_ms * NS_PER_MS);
+}
+
+static void on_ended(struct loop_fd *src, unsigned events)
+{
+	struct member *m = container_of(src, struct member, ended);
+	struct pool *p = m->pool;
+	struct render_msg msg;
+	char how[128] = "ended";
+	char text[160];
+	int status;
+
+	(void)events;
+	for (int i = 0; i < HEED_MAX && renderer_receive(&m->r, &msg, NULL) == 0; i++)
+		heed(m, &msg);
+	loop_del(&m->ended);
+	if (proc_reap(&m->r.proc, 0, &status) == 0)
+		proc_describe(status, how, sizeof(how));
+	if (!m->was_told)
+		log_error(GPU, "the renderer of %s %s", who(m, text, sizeof(text)), how);
+	else
+		log_debug(GPU, "the renderer of %s %s", who(m, text, sizeof(text)), how);
+	if (!m->is_ready)
+		p->spare_fails++;
+	member_free(m);
+	finish_refresh(p);
+	start_spare_later(p, 0);
+}
+
+static int cache_dir(struct pool *p, uid_t uid, char *dir, size_t size, struct err *e)
+{
+	uint64_t now = clock_now_ns();
+	uint64_t max = UINT64_MAX;
+
+	if (p->cache_checked_ns == 0 || now - p->cache_checked_ns > CACHE_CHECK_MS * NS_PER_MS) {
+		p->cache_checked_ns = now;
+		max = p->cfg.spec.cache_max;
+	}
+	return cache_prepare(p->cfg.cache_base, uid, max, dir, size, e);
+}
+
+static int member_start(struct pool *p, uid_t uid, struct member **out, struct err *e)
+{
+	struct renderer_spec spec = p->cfg.spec;
+	char dir[RENDER_PATH_SIZE];
+	int r;
+
+	if (p->cfg.cache_base) {
+		r = cache_dir(p, uid, dir, sizeof(dir), e);
+		if (r < 0)
+			return r;
+		spec.cache_dir = dir;
+	}
+	CLEANUP(free_member) struct member *m = calloc(1, sizeof(*m));
+	if (!m)
+		return err_set(e, -ENOMEM, "no memory for a renderer");
+	m->pool = p;
+	m->cache_uid = uid;
+	m->r = (struct renderer){ .proc = PROC_NONE, .control = -1 };
+	list_init(&m->node);
+
+	r = renderer_start(&spec, &m->r, e);
+	if (r < 0)
+		return r;
+	list_add_tail(&p->members, &m->node);
+	m->said.fd = m->r.control;
+	m->said.fn = on_said;
+	m->ended.fd = m->r.proc.pidfd;
+	m->ended.fn = on_ended;
+	r = loop_add(p->loop, &m->said, LOOP_READ);
+	if (r == 0)
+		r = loop_add(p->loop, &m->ended, LOOP_READ);
+	if (r < 0)
+		return err_set(e, r, "cannot watch a renderer: %s", strerror(-r));
+	*out = take(&m);
+	return 0;
+}
+
+static void start_spare(struct loop_timer *t)
+{
+	struct pool *p = container_of(t, struct pool, spare_timer);
+	struct err e;
+
+	if (p->spare || p->count >= p->cfg.max_clients)
+		return;
+	if (member_start(p, geteuid(), &p->spare, &e) < 0) {
+		log_error(GPU, "%s", e.text);
+		p->spare_fails++;
+		start_spare_later(p, 0);
+	}
+}
+
+int pool_create(const struct pool_config *cfg, struct loop *loop, struct pool **out, struct err *e)
+{
+	struct pool *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return err_set(e, -ENOMEM, "no memory for renderers");
+	p->cfg = *cfg;
+	p->loop = loop;
+	p->spare_timer.fn = start_spare;
+	p->refresh_timer.fn = refresh_late;
+	list_init(&p->members);
+
+	int r = member_start(p, geteuid(), &p->spare, e);
+	if (r < 0) {
+		pool_destroy(p);
+		return r;
+	}
+	*out = p;
+	return 0;
+}
+
+void pool_destroy(struct pool *p)
+{
+	if (!p)
+		return;
+	loop_timer_del(&p->spare_timer);
+	loop_timer_del(&p->refresh_timer);
+	list_for_each_safe(it, &p->members) member_free(container_of(it, struct member, node));
+	free(p);
+}
+
+int pool_serve(struct pool *p, int client, struct err *e)
+{
+	AUTO_FD fd = client;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	int r;
+
+	if (p->count >= p->cfg.max_clients)
+		return err_set(e, -EBUSY,
+			       "a client was refused: %u are being served, which is the limit "
+			       "(--max-clients)",
+			       p->count);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+		return err_errno(e, "cannot tell who the client is");
+
+	struct member *m = p->spare && p->spare->cache_uid == peer.uid ? p->spare : NULL;
+	if (m && renderer_give(&m->r, fd) == 0) {
+		p->spare = NULL;
+	} else {
+		/* No spare, one with another user's shader cache, or one that has just died. */
+		m = NULL;
+		r = member_start(p, peer.uid, &m, e);
+		if (!m)
+			return r;
+		r = renderer_give(&m->r, fd);
+		if (r < 0) {
+			member_free(m);
+			return err_set(e, r, "a renderer ended at once: %s", strerror(-r));
+		}
+	}
+	m->client = (struct pool_client){ .id = ++p->next_id,
+					  .pid = peer.pid,
+					  .uid = peer.uid,
+					  .renderer = m->r.proc.pid,
+					  .since_ns = clock_now_ns() };
+	p->count++;
+	start_spare_later(p, SPARE_DELAY_MS);
+	return 0;
+}
+
+unsigned pool_clients(struct pool *p, struct pool_client *out, unsigned max)
+{
+	unsigned n = 0;
+
+	list_for_each(it, &p->members)
+	{
+		const struct member *m = container_of(it, struct member, node);
+
+		if (m->client.id && n++ < max)
+			out[n - 1] = m->client;
+	}
+	return n;
+}
+
+int pool_refresh(struct pool *p, void (*fn)(void *arg), void *arg)
+{
+	if (p->refreshed)
+		return -EBUSY;
+	p->refreshed = fn;
+	p->refreshed_arg = arg;
+	list_for_each(it, &p->members)
+	{
+		struct member *m = container_of(it, struct member, node);
+
+		/* Before it is ready it does not look at its socket. */
+		m->is_asked = m->client.id && m->is_ready && renderer_ask(&m->r) == 0;
+	}
+	loop_timer_set(p->loop, &p->refresh_timer, clock_now_ns() + POOL_REFRESH_MS * NS_PER_MS);
+	finish_refresh(p);
+	return 0;
+}
