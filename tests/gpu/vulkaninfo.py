@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Full vulkaninfo natively and through the renderer: every difference must be an expected one.
+
+vulkaninfo_expected.txt lists them, each with its reason.  A difference that is not listed fails
+the test, and so does a vulkaninfo that ends with an error.
+"""
+import argparse
+import os
+import re
+import sys
+
+import guest
+
+TIMEOUT_S = 120
+EXPECTED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vulkaninfo_expected.txt")
+ARGV = ["vulkaninfo", "--show-formats"]  # --show-all crashes natively on lavapipe 22.3
+
+
+def leaf(body):
+    """Splits a line's text into its name and its value."""
+    m = re.match(r"(.*?)(?: *= (\S+))?:? count = (\d+)$", body)  # heads a list
+    if m:
+        return m[1].rstrip(" :"), m[2] or ""
+    m = re.match(r"(VK_\w+) *: (extension revision \d+)$", body)
+    if m:
+        return m.groups()
+    key, _, value = body.partition(" = ")
+    return key.rstrip(" :"), value.strip()
+
+
+def parse_formats(lines):
+    """The groups of formats as {format/tiling: features}: how they are grouped says nothing."""
+    out, formats, field, features = {}, [], None, []
+
+    def put():
+        if field:
+            for f in formats:
+                out[f"format/{f}/{field}"] = " ".join(sorted(features))
+
+    for line in lines:
+        body = line.strip()
+        m = re.match(r"(\w+Features): *(count = \d+)?$", body)
+        if m:
+            put()
+            field, features = m[1], []
+        elif body.startswith("Common Format Group") or body.startswith("Unsupported Formats"):
+            put()
+            formats, field = [], None
+        elif body.startswith("FORMAT_FEATURE_"):
+            features.append(body[len("FORMAT_FEATURE_"):])
+        elif body.startswith("FORMAT_"):
+            formats.append(body)
+    put()
+    return out
+
+
+def parse(text):
+    """Text of vulkaninfo as {path: value}; a path is the headings above a line, joined by '/'."""
+    out, stack = {}, []
+    lines = text.splitlines()
+    for i, line in enumerate(lines):
+        body = line.strip()
+        if body.startswith("Format Properties"):
+            out.update(parse_formats(lines[i:]))
+            break
+        if not body or set(body) <= {"-", "="}:
+            continue
+        depth = len(line) - len(line.lstrip("\t"))
+        # Underlined headings of a device stand in column 0, as does their device.
+        stack = [s for s in stack if s[0] < depth]
+        key, value = leaf(body)
+        path = "/".join([s[1] for s in stack] + [key])
+        if path in out and out[path] != value:
+            out[path] += " | " + value
+        else:
+            out[path] = value
+        stack.append((depth, key))
+    return out
+
+
+class Expected:
+    """The list of expected differences; knows which entries were used."""
+
+    def __init__(self, path):
+        self.rules = []
+        with open(path, encoding="utf-8") as f:
+            for n, line in enumerate(f, 1):
+                line = line.rstrip("\n")
+                if not line.strip() or line.startswith("#"):
+                    continue
+                m = re.match(r"(25|26|\*) ([-+~]+) (\S+)\s+(\S.*)$", line)
+                if not m:
+                    raise guest.Failure(
+                        f"vulkaninfo_expected.txt:{n}: not 'GUEST SIGNS REGEX REASON'")
+                self.rules.append((m[1], m[2], re.compile(m[3]), m[4]))
+
+    def reason(self, guest_name, sign, path):
+        for where, signs, regex, why in self.rules:
+            if where in ("*", guest_name[:2]) and sign in signs and \
+                    regex.fullmatch(path.replace(" ", "_")):
+                return why
+        return None
+
+
+def differences(native, remote):
+    """(sign, path, text) for each: '-' native only, '+' remote only, '~' other value."""
+    for path in sorted(set(native) | set(remote)):
+        if path not in remote:
+            yield "-", path, native[path]
+        elif path not in native:
+            yield "+", path, remote[path]
+        elif native[path] != remote[path]:
+            yield "~", path, f"{native[path]} -> {remote[path]}"
+
+
+def is_of_absent_struct(path, other):
+    """A struct of an extension that one side lacks: the extension's own line tells why."""
+    head = path.split("/")[0]
+    return bool(re.fullmatch(r"VkPhysicalDevice\w+", head)) and \
+        not any(p == head or p.startswith(head + "/") for p in other)
+
+
+def full(session, env=None):
+    r = session.run(ARGV, timeout=TIMEOUT_S, env=env)
+    if r.returncode != 0:
+        raise guest.Failure(f"vulkaninfo ends with status {r.returncode} ({session.label}): "
+                            + (r.stderr.strip() or r.stdout.strip())[-500:])
+    return r.stdout
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    guest.add_arguments(ap)
+    ap.add_argument("--all", action="store_true", help="print expected differences, too")
+    ap.add_argument("--save", metavar="DIR", help="keep the texts there")
+    a = ap.parse_args()
+    why = guest.can_run()
+    if why:
+        guest.skip(why)
+    expected, failures = Expected(EXPECTED), 0
+    guests = a.guest or ["25", "26", "26nts", "25root"]
+    native_text = full(guest.native(a.host))
+    native = parse(native_text)
+    for g in guests:
+        with guest.Server(a.host) as server:
+            text = full(server.session(g))
+        if a.save:
+            os.makedirs(a.save, exist_ok=True)
+            for name, t in ((f"{a.host}-native", native_text), (f"{a.host}-{g}", text)):
+                with open(os.path.join(a.save, name + ".txt"), "w", encoding="utf-8") as f:
+                    f.write(t)
+        if g == "25root":  # another version of vulkaninfo: its text differs by itself
+            print(f"ok - vulkaninfo, host {a.host}, guest {g}: {len(text.splitlines())} lines")
+            continue
+        remote = parse(text)
+        known = unknown = lost = 0
+        for sign, path, what in differences(native, remote):
+            reason = expected.reason(g, sign, path)
+            if reason is None and sign != "~" and \
+                    is_of_absent_struct(path, remote if sign == "-" else native):
+                lost += 1
+                continue
+            if reason is None:
+                unknown += 1
+                print(f"    unexpected {sign} {path} = {what}")
+            else:
+                known += 1
+                if a.all:
+                    print(f"    expected {sign} {path} = {what}  # {reason}")
+        print(f"{'not ok' if unknown else 'ok'} - vulkaninfo, host {a.host}, guest {g}: "
+              f"{len(remote)} values, {known} differ as expected, {lost} are in structs of "
+              f"extensions that one side lacks, {unknown} unexpected")
+        failures += bool(unknown)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except guest.Failure as e:
+        print(f"vulkaninfo.py: {e}", file=sys.stderr)
+        sys.exit(1)
