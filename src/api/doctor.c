@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this host can do for machines, found out by trying rather than by looking at names. */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/engine.h"
+#include "api/launch.h"
+#include "api/passt.h"
+#include "host/fd.h"
+#include "pecten.h"
+
+#define KRUNFW     "libkrunfw.so.5"
+#define TEXT_BYTES LAUNCH_PATH_MAX
+
+struct finding {
+	enum pecten_state state;
+	char text[TEXT_BYTES];
+	char remedy[TEXT_BYTES];
+};
+
+static void find(struct finding *f, enum pecten_state state, const char *text, const char *remedy)
+{
+	f->state = state;
+	(void)snprintf(f->text, sizeof(f->text), "%s", text);
+	(void)snprintf(f->remedy, sizeof(f->remedy), "%s", state == PECTEN_OK ? "" : remedy);
+}
+
+/* A sentence with its remedy behind the last ';', as a helper says it. */
+static void find_split(struct finding *f, char *text)
+{
+	char *remedy = strrchr(text, ';');
+
+	if (remedy)
+		*remedy++ = '\0';
+	while (remedy && *remedy == ' ')
+		remedy++;
+	find(f, PECTEN_MISSING, text, remedy ? remedy : "use a host with hardware virtualisation");
+}
+
+static void check_kvm(struct finding *f)
+{
+	char text[TEXT_BYTES];
+	struct err e = { 0 };
+	int r = engine_probe_kvm(text, sizeof(text), &e);
+
+	if (r == 0)
+		find(f, PECTEN_OK, text, "");
+	else
+		find_split(f, e.text);
+}
+
+static void check_kernel(struct finding *f)
+{
+	const char *given = getenv("PECTEN_KRUNFW");
+	void *lib = dlopen(given ? given : KRUNFW, RTLD_LAZY | RTLD_LOCAL);
+
+	if (lib) {
+		find(f, PECTEN_OK, given ? given : KRUNFW, "");
+		(void)dlclose(lib);
+		return;
+	}
+	find(f, PECTEN_MISSING, KRUNFW " with its kernel is not installed",
+	     "install libkrunfw5, or give a kernel with --kernel");
+}
+
+static void check_net(struct finding *f)
+{
+	char path[LAUNCH_PATH_MAX];
+
+	if (passt_find(path, sizeof(path)) < 0)
+		find(f, PECTEN_MISSING, "passt is not installed", "install the package passt");
+	else if (!passt_has_route())
+		find(f, PECTEN_DEGRADED, "passt is installed, but this host has no default route",
+		     "connect the host, or use --net none");
+	else
+		find(f, PECTEN_OK, path, "");
+}
+
+/* Memory that machines can have; a host with huge pages switched off boots them much slower. */
+static void check_memory(struct finding *f)
+{
+	char mode[64] = "";
+	char text[128];
+	uint64_t mib = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) >> 20;
+	AUTO_FD fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, mode, sizeof(mode) - 1) : 0;
+	bool is_off = n <= 0 || strstr(mode, "[never]");
+
+	(void)snprintf(text, sizeof(text), "%ju MiB, %ld CPUs%s", (uintmax_t)mib,
+		       sysconf(_SC_NPROCESSORS_ONLN),
+		       is_off ? ", but transparent huge pages are off" : "");
+	find(f, is_off ? PECTEN_DEGRADED : PECTEN_OK, text,
+	     "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled");
+}
+
+int pecten_doctor(int (*fn)(void *arg, const struct pecten_check *check), void *arg)
+{
+	static const struct {
+		const char *id;
+		const char *what;
+		void (*check)(struct finding *f);
+	} checks[] = {
+		{ "kvm", "CPU engine (KVM)", check_kvm },
+		{ "memory", "memory", check_memory },
+		{ "kernel", "guest kernel", check_kernel },
+		{ "net", "network helper", check_net },
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(checks); i++) {
+		struct finding f = { 0 };
+
+		checks[i].check(&f);
+
+		const struct pecten_check check = { .id = checks[i].id,
+						    .what = checks[i].what,
+						    .state = f.state,
+						    .text = f.text,
+						    .remedy = f.remedy };
+
+		r = fn(arg, &check);
+	}
+	return r;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Confinement of the VM process: see sandbox.h. */
+#include "vmm/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/kvm.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "util/log.h"
+#include "vmm/config.h"
+
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14) /* ABI 3 */
+#endif
+
+#define FS_READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define FS_ABI1                                                                                    \
+	(FS_READ | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE |                    \
+	 LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |                          \
+	 LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_DIR |                              \
+	 LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK |                              \
+	 LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |                            \
+	 LANDLOCK_ACCESS_FS_MAKE_SYM)
+#define FS_MAKE_DEVICE (LANDLOCK_ACCESS_FS_MAKE_CHAR | LANDLOCK_ACCESS_FS_MAKE_BLOCK)
+
+static uint64_t landlock_rights(int abi)
+{
+	uint64_t rights = FS_ABI1;
+
+	if (abi >= 2)
+		rights |= LANDLOCK_ACCESS_FS_REFER;
+	if (abi >= 3)
+		rights |= LANDLOCK_ACCESS_FS_TRUNCATE;
+	return rights;
+}
+
+static int landlock_allow(int ruleset, int fd, uint64_t rights)
+{
+	struct landlock_path_beneath_attr rule = { .allowed_access = rights, .parent_fd = fd };
+	long r = syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
+
+	return r < 0 ? -errno : 0;
+}
+
+static int confine_files(const struct vm_config *c, struct err *e)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	if (abi < 0) {
+		log_info(VMM, "this host's kernel has no Landlock; file access is confined by our "
+			      "own checks only");
+		return 0;
+	}
+
+	struct landlock_ruleset_attr attr = { .handled_access_fs = landlock_rights((int)abi) };
+	AUTO_FD set = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
+	if (set < 0)
+		return err_errno(e, "cannot confine the VM process (Landlock)");
+	for (unsigned i = 0; i < c->n_shares; i++) {
+		uint64_t rights = attr.handled_access_fs & ~LANDLOCK_ACCESS_FS_EXECUTE;
+
+		if (c->shares[i].c.is_ro)
+			rights = FS_READ;
+		else if (!c->shares[i].c.takes_devices)
+			rights &= ~(uint64_t)FS_MAKE_DEVICE;
+		int r = landlock_allow(set, c->shares[i].fd, rights);
+		if (r < 0)
+			return err_set(e, r, "cannot confine the VM process to share '%s': %s",
+				       c->shares[i].c.name, strerror(-r));
+	}
+	if (syscall(SYS_landlock_restrict_self, set, 0) < 0)
+		return err_errno(e, "cannot confine the VM process (Landlock)");
+	return 0;
+}
+
+/* What a file server of root needs to act for the guest's users, and nothing else. */
+#define KEPT_CAPS                                                                                  \
+	(1U << CAP_CHOWN | 1U << CAP_DAC_OVERRIDE | 1U << CAP_DAC_READ_SEARCH | 1U << CAP_FOWNER | \
+	 1U << CAP_FSETID | 1U << CAP_SETGID | 1U << CAP_SETUID | 1U << CAP_MKNOD |                \
+	 1U << CAP_SETFCAP)
+
+static int drop_capabilities(struct err *e)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2];
+
+	if (syscall(SYS_capget, &head, caps) < 0)
+		return err_errno(e, "cannot read the capabilities of the VM process");
+	caps[0].permitted &= KEPT_CAPS;
+	caps[0].effective &= KEPT_CAPS;
+	caps[0].inheritable = 0;
+	memset(&caps[1], 0, sizeof(caps[1]));
+	if (syscall(SYS_capset, &head, caps) < 0)
+		return err_errno(e, "cannot drop the capabilities of the VM process");
+	return 0;
+}
+
+int sandbox_early(const struct vm_config *c, struct err *e)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_errno(e, "cannot confine the VM process");
+	int r = confine_files(c, e);
+	return r < 0 ? r : drop_capabilities(e);
+}
+
+/* clang-format off */
+static const int allowed_calls[] = {
+	/* memory and threads */
+	SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mprotect), SCMP_SYS(mremap),
+	SCMP_SYS(madvise), SCMP_SYS(memfd_create), SCMP_SYS(futex), SCMP_SYS(set_robust_list),
+	SCMP_SYS(rseq), SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(gettid),
+	SCMP_SYS(getpid), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(tgkill), SCMP_SYS(membarrier),
+	/* signals and time */
+	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
+	SCMP_SYS(restart_syscall), SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(nanosleep), SCMP_SYS(gettimeofday), SCMP_SYS(getrandom), SCMP_SYS(sysinfo),
+	/* events and descriptors */
+	SCMP_SYS(epoll_create1), SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait),
+	SCMP_SYS(poll), SCMP_SYS(ppoll), SCMP_SYS(eventfd2), SCMP_SYS(pipe2), SCMP_SYS(close),
+	SCMP_SYS(close_range), SCMP_SYS(dup), SCMP_SYS(dup3), SCMP_SYS(fcntl), SCMP_SYS(read),
+	SCMP_SYS(write), SCMP_SYS(readv), SCMP_SYS(writev), SCMP_SYS(pread64), SCMP_SYS(pwrite64),
+	SCMP_SYS(preadv), SCMP_SYS(pwritev), SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(lseek),
+	/* sockets that exist, and unix ones (see below) */
+	SCMP_SYS(connect), SCMP_SYS(accept4), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendto),
+	SCMP_SYS(recvfrom), SCMP_SYS(shutdown), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
+	SCMP_SYS(getsockname), SCMP_SYS(getpeername),
+	/* files, beneath the shares */
+	SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstat),
+	SCMP_SYS(fstatfs), SCMP_SYS(getdents64), SCMP_SYS(unlinkat), SCMP_SYS(mkdirat),
+	SCMP_SYS(mknodat), SCMP_SYS(symlinkat), SCMP_SYS(linkat), SCMP_SYS(renameat2),
+	SCMP_SYS(readlinkat), SCMP_SYS(faccessat), SCMP_SYS(faccessat2), SCMP_SYS(fchmod),
+	SCMP_SYS(fchmodat), SCMP_SYS(fchown), SCMP_SYS(fchownat), SCMP_SYS(utimensat),
+	SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(fsync), SCMP_SYS(fdatasync),
+	SCMP_SYS(syncfs), SCMP_SYS(sync_file_range), SCMP_SYS(copy_file_range), SCMP_SYS(flock),
+	SCMP_SYS(fadvise64), SCMP_SYS(fgetxattr), SCMP_SYS(fsetxattr), SCMP_SYS(flistxattr),
+	SCMP_SYS(fremovexattr), SCMP_SYS(getxattr), SCMP_SYS(setxattr), SCMP_SYS(listxattr),
+	SCMP_SYS(removexattr), SCMP_SYS(lgetxattr), SCMP_SYS(lsetxattr), SCMP_SYS(llistxattr),
+	SCMP_SYS(lremovexattr), SCMP_SYS(name_to_handle_at), SCMP_SYS(umask), SCMP_SYS(fchdir),
+	/* acting as a user of the guest; without the capabilities they do nothing */
+	SCMP_SYS(setfsuid), SCMP_SYS(setfsgid), SCMP_SYS(setgroups), SCMP_SYS(setresuid),
+	SCMP_SYS(setresgid), SCMP_SYS(geteuid), SCMP_SYS(getegid), SCMP_SYS(getuid), SCMP_SYS(getgid),
+	SCMP_SYS(capget), SCMP_SYS(capset),
+};
+/* clang-format on */
+
+/* Threads, but no processes or namespaces; clone3 has its flags in memory, where we cannot look. */
+static int allow_threads(scmp_filter_ctx f)
+{
+	const uint64_t want = CLONE_VM | CLONE_THREAD;
+	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
+				 SCMP_A0(SCMP_CMP_MASKED_EQ, want, want));
+
+	if (r == 0) /* a thread's own umask and working directory, for the file server */
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(unshare), 1,
+				     SCMP_A0(SCMP_CMP_EQ, CLONE_FS));
+	if (r == 0)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
+				     SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
+	return r;
+}
+
+/* ioctl() of KVM, and the one that asks how much there is to read; sockets of the unix family. */
+static int allow_narrow(scmp_filter_ctx f)
+{
+	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				 SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, KVMIO << 8));
+
+	if (r == 0)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+				     SCMP_A1(SCMP_CMP_EQ, 0x541b /* FIONREAD */));
+	if (r == 0)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+				     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	if (r == 0)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
+				     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	return r;
+}
+
+static int load_filter(scmp_filter_ctx f)
+{
+	int r = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(allowed_calls); i++)
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, allowed_calls[i], 0);
+	if (r == 0)
+		r = allow_threads(f);
+	if (r == 0)
+		r = allow_narrow(f);
+	return r == 0 ? seccomp_load(f) : r;
+}
+
+int sandbox_running(struct err *e)
+{
+	/* ENOSYS, not death: libraries then fall back to older calls (clone3, for one). */
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	int r = f ? load_filter(f) : -ENOMEM;
+
+	seccomp_release(f);
+	return r < 0 ? err_set(e, r, "cannot confine the VM process (seccomp): %s", strerror(-r))
+		     : 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the VM process gives up before the guest's first instruction. */
+#ifndef PECTEN_VMM_SANDBOX_H
+#define PECTEN_VMM_SANDBOX_H
+
+#include "util/err.h"
+
+struct vm_config;
+
+/**
+ * sandbox_early() - give up files and privileges
+ * @c:		its shares stay reachable: read-only ones for reading
+ *
+ * Called with everything opened that has a path (/dev/kvm, the kernel, libraries) and before any
+ * thread is started, since both apply to the calling thread and those it starts.  After it no file
+ * can be opened but beneath a share (Landlock; where the kernel lacks it, only a warning), nothing
+ * can be gained by execution, and of root's capabilities those remain that a file server needs.
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int sandbox_early(const struct vm_config *c, struct err *e) MUST_CHECK;
+
+/**
+ * sandbox_running() - give up system calls
+ *
+ * Called when all threads that exist at the start do exist; covers them and all later ones.  After
+ * it no program can be executed, no socket be opened but unix ones, nothing be mounted or traced.
+ *
+ * Return: 0, or -errno with a sentence
+ */
+int sandbox_running(struct err *e) MUST_CHECK;
+
+#endif

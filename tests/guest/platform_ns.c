@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Namespaces of a host in place of a virtual machine: see guest/platform.h.  fake_vm.c starts this
+ * as PID 1 of its namespaces, with the agent's stream and listening socket as descriptors 3 and 4
+ * and the shares bound below SHARES.
+ */
+#include "guest/platform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SHARES "/mnt"
+
+int platform_start(char *why, size_t len)
+{
+	(void)why;
+	(void)len;
+	return 0;
+}
+
+int platform_connect(char *why, size_t len)
+{
+	(void)why;
+	(void)len;
+	return fcntl(3, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 3;
+}
+
+int platform_listen(void)
+{
+	if (fcntl(4, F_SETFD, FD_CLOEXEC) < 0 || fcntl(4, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	return 4;
+}
+
+int platform_share(const char *source, const char *work, char *path, size_t len)
+{
+	(void)work;
+	return snprintf(path, len, SHARES "/%s", source) >= (int)len ? -ENAMETOOLONG : 0;
+}
+
+/* The host's devtmpfs is one for all namespaces, so it must not be touched: bind what is needed. */
+int platform_mount_dev(const char *at)
+{
+	static const char *const nodes[] = { "null", "zero", "full", "random", "urandom", "tty" };
+	char from[64];
+	char to[256];
+
+	if (mount("tmpfs", at, "tmpfs", MS_NOSUID, "mode=0755") < 0)
+		return -errno;
+	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
+		(void)snprintf(from, sizeof(from), "/dev/%s", nodes[i]);
+		(void)snprintf(to, sizeof(to), "%s/%s", at, nodes[i]);
+
+		int fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+
+		if (fd < 0)
+			return -errno;
+		(void)close(fd);
+		if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+void platform_set_clock(uint64_t ns)
+{
+	(void)ns; /* the host's own */
+}
+
+void platform_sync(void)
+{
+}
+
+void platform_end(void)
+{
+	_exit(0);
+}
