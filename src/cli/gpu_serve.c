@@ -156,6 +156,7 @@ static void answer_info(void *arg)
 	(void)json_object_object_add(root, "server", json_object_new_int((int)getpid()));
 	(void)json_object_object_add(root, "maxClients",
 				     json_object_new_uint64(s->conf.max_clients));
+	(void)json_object_object_add(root, "spare", json_object_new_int((int)pool_spare(s->pool)));
 	(void)json_object_object_add(root, "clients", list);
 
 	const char *text = json_object_to_json_string_length(root, JSON_C_TO_STRING_PLAIN, &len);

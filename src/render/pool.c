@@ -351,6 +351,11 @@ unsigned pool_clients(struct pool *p, struct pool_client *out, unsigned max)
 	return n;
 }
 
+pid_t pool_spare(const struct pool *p)
+{
+	return p->spare && p->spare->is_ready ? p->spare->r.proc.pid : 0;
+}
+
 int pool_refresh(struct pool *p, void (*fn)(void *arg), void *arg)
 {
 	if (p->refreshed)

@@ -52,6 +52,9 @@ int pool_serve(struct pool *p, int client, struct err *e) MUST_CHECK;
 /** pool_clients() - Return: number of clients now, at most @max of them described in @out */
 unsigned pool_clients(struct pool *p, struct pool_client *out, unsigned max);
 
+/** pool_spare() - Return: process id of the spare renderer once it is ready, else 0 */
+pid_t pool_spare(const struct pool *p);
+
 /**
  * pool_refresh() - ask all renderers for their counters
  * @fn:		called once, when all have answered or after POOL_REFRESH_MS, with @arg
