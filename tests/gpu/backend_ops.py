@@ -7,6 +7,7 @@ continued; a time-out or a crash is a result of the case that was running.  Case
 heavy for a software driver are named, with reasons, in backend_ops_heavy.txt.
 """
 import argparse
+import contextlib
 import csv
 import json
 import os
@@ -26,6 +27,7 @@ CI = os.path.join(HERE, "backend_ops_ci.txt")
 ENV = {"GGML_VK_VISIBLE_DEVICES": "0"}
 BACKEND = "Vulkan0"
 CASES_PER_RUN = 200
+SHARE_BATCH = 60
 # A failing case has its error before its name: "[MUL_MAT] ERR = ... > ...   MUL_MAT(...): FAIL".
 LINE = re.compile(r"(?:^| {2,})([A-Z]\w*\(.*\)): ?(.*)$")
 RETRIES = 6  # inputs are random: a case at the edge of its tolerance fails now and then
@@ -233,6 +235,71 @@ def is_at_edge(native, remote, case, timeout):
     return bad[native] > 0 or bad[remote] == 0
 
 
+def batches(cases, size=CASES_PER_RUN):
+    """Parts of the list, so that ways of running are taken in turns."""
+    return [cases[i:i + size] for i in range(0, len(cases), size)]
+
+
+def run_jobs(a, argv):
+    """The same in a.jobs processes, each with its own cores and its own share of the cases."""
+    cores = sorted(os.sched_getaffinity(0))
+    folder = results_folder(a)
+    running, status = [], 0
+    for i in range(a.jobs):
+        mine = [c for k, c in enumerate(cores) if k % a.jobs == i % len(cores)]
+        out = os.path.join(folder, f"job-{i}-of-{a.jobs}")
+        os.makedirs(out, exist_ok=True)
+        log = open(os.path.join(out, "log"), "w", encoding="utf-8")
+        running.append((subprocess.Popen(
+            [sys.executable, os.path.abspath(__file__), *argv, "--jobs", "1",
+             "--share", f"{i}/{a.jobs}", "--results", out], stdout=log, stderr=log,
+            stdin=subprocess.DEVNULL, preexec_fn=lambda m=mine: os.sched_setaffinity(0, m)), log))
+    sums, complaints = {}, []
+    for p, log in running:
+        p.wait()
+        status = 1 if 1 in (status, p.returncode) else status or p.returncode
+        log.close()
+        with open(log.name, encoding="utf-8") as f:
+            text = f.read()
+        for ok, guest_name, numbers in re.findall(r"^(ok|not ok) - .*guest (\w+): (.*)$", text,
+                                                  re.M):
+            total = sums.setdefault(guest_name, ["ok", [0] * 5, numbers])
+            total[0] = "not ok" if "not ok" in (ok, total[0]) else "ok"
+            total[1] = [x + int(n) for x, n in zip(total[1], re.findall(r"\d+", numbers))]
+        complaints += [line for line in text.splitlines() if line.startswith("    ")
+                       or "backend_ops.py:" in line]
+    for guest_name, (ok, values, words) in sums.items():
+        left = iter(values)
+        print(f"{ok} - test-backend-ops, host {a.host}, guest {guest_name}, {a.jobs} jobs: "
+              + re.sub(r"\d+", lambda _: str(next(left)), words))
+    print("\n".join(complaints[:60]))
+    return status
+
+
+def results_folder(a):
+    return a.results or os.path.join(guest.build_dir(), "gpu-results")
+
+
+def report(a, name, passing, got, server):
+    """Prints what one guest came to; returns False if something is wrong."""
+    worse = [c for c in passing if got.of(c) not in (None, "OK", "not supported", "EDGE")]
+    edge = sum(got.of(c) == "EDGE" for c in passing)
+    lost = [c for c in passing if got.of(c) == "not supported"]
+    open_cases = sum(got.of(c) is None for c in passing)
+    is_right = not worse and server.alive()
+    print(f"{'ok' if is_right else 'not ok'} - test-backend-ops, host {a.host}, "
+          f"guest {name}: {len(passing)} pass natively, {len(worse)} of them fail remotely, "
+          f"{edge} fail now and then both ways, {len(lost)} are not offered remotely, "
+          f"{open_cases} not yet run")
+    for c in worse[:50]:
+        print(f"    {got.of(c)}: {c}")
+    for c in lost[:10]:
+        print(f"    not offered: {c}")
+    if not is_right:
+        print("    server: " + "\n            ".join(server.log().strip().splitlines()[-8:]))
+    return is_right
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     guest.add_arguments(ap)
@@ -245,11 +312,17 @@ def main():
     ap.add_argument("--every", type=int, default=1, help="take every Nth case only")
     ap.add_argument("--timeout", type=float, default=600, help="seconds without any result, after which a process is killed")
     ap.add_argument("--budget", type=float, default=1e9, help="seconds for all of it")
+    ap.add_argument("--device", type=int, default=0, help="number of the Vulkan device")
+    ap.add_argument("--jobs", type=int, default=1, help="processes at once, each with some cores")
+    ap.add_argument("--share", metavar="I/N", help="the Ith of N shares of the cases only")
     a = ap.parse_args()
     why = guest.can_run()
     if why:
         guest.skip(why)
-    folder = a.results or os.path.join(guest.build_dir(), "gpu-results")
+    if a.jobs > 1:
+        return run_jobs(a, sys.argv[1:])
+    ENV["GGML_VK_VISIBLE_DEVICES"] = str(a.device)
+    folder = results_folder(a)
     native = guest.native(a.host, cache=True)
     cases = supported_cases(native)
     total = len(cases)
@@ -260,7 +333,12 @@ def main():
     if a.op:
         cases = [(op, c) for op, c in cases if op in a.op]
     cases = cases[::a.every]
-    print(f"test-backend-ops, host {a.host}: {total} cases are supported, {len(cases)} chosen")
+    if a.share:
+        first, step = (int(n) for n in a.share.split("/"))
+        # Neighbours use the same shaders: whole batches, not single cases.
+        cases = [c for batch in batches(cases, SHARE_BATCH)[first::step] for c in batch]
+    print(f"test-backend-ops, host {a.host}: {total} cases are supported, {len(cases)} chosen",
+          flush=True)
 
     tag = "-ci" if a.ci else ""
     end = time.monotonic() + a.budget
@@ -268,38 +346,28 @@ def main():
     # Natively nothing changes from run to run; only --fresh repeats it.
     if a.fresh:
         want.by_case = {}
-    done = run_all(native, cases, want, a.timeout, end - time.monotonic())
-    status = 0 if done else 3
-    for g in [] if a.native_only else guest.chosen_guests(a):
-        got = Results(os.path.join(folder, f"ops{tag}-{a.host}-{g}.jsonl"))
-        if a.fresh or a.ci:
-            got.by_case = {}
-        passing = [(op, c) for op, c in cases if want.of(c) == "OK"]
-        with guest.Server(a.host, cache=True) as server:
-            remote = server.session(g)
-            done = run_all(remote, passing, got, a.timeout, end - time.monotonic())
-            for _, case in passing:
-                if got.of(case) == "FAIL" and is_at_edge(native, remote, case, a.timeout):
-                    got.add(case, "EDGE", 0)
-            log, alive = server.log(), server.alive()
-        worse = [c for _, c in passing if got.of(c) not in (None, "OK", "not supported", "EDGE")]
-        edge = sum(got.of(c) == "EDGE" for _, c in passing)
-        lost = [c for _, c in passing if got.of(c) == "not supported"]
-        open_cases = sum(got.of(c) is None for _, c in passing)
-        print(f"{'not ok' if worse or not alive else 'ok'} - test-backend-ops, host {a.host}, "
-              f"guest {g}: {len(passing)} pass natively, {len(worse)} of them fail remotely, "
-              f"{edge} fail now and then both ways, {len(lost)} are not offered remotely, "
-              f"{open_cases} not yet run")
-        for c in worse[:50]:
-            print(f"    {got.of(c)}: {c}")
-        for c in lost[:10]:
-            print(f"    not offered: {c}")
-        if worse or not alive:
-            status = 1
-            print("    server: " + "\n            ".join(log.strip().splitlines()[-8:]))
-        elif not done:
-            status = status or 3
-    return status
+    with contextlib.ExitStack() as stack:
+        ways = []
+        for g in [] if a.native_only else guest.chosen_guests(a):
+            got = Results(os.path.join(folder, f"ops{tag}-{a.host}-{g}.jsonl"))
+            if a.fresh or a.ci:
+                got.by_case = {}
+            server = stack.enter_context(guest.Server(a.host, cache=True))
+            ways.append((g, got, server, server.session(g)))
+        done = True
+        for batch in batches(cases):
+            done = run_all(native, batch, want, a.timeout, end - time.monotonic())
+            passing = [(op, c) for op, c in batch if want.of(c) == "OK"]
+            for _, got, _, remote in ways:
+                done = run_all(remote, passing, got, a.timeout, end - time.monotonic()) and done
+                for _, case in passing:
+                    if got.of(case) == "FAIL" and is_at_edge(native, remote, case, a.timeout):
+                        got.add(case, "EDGE", 0)
+            if not done:
+                break
+        passing = [c for _, c in cases if want.of(c) == "OK"]
+        is_right = [report(a, g, passing, got, server) for g, got, server, _ in ways]
+    return 1 if not all(is_right) else 0 if done else 3
 
 
 if __name__ == "__main__":
