@@ -326,6 +326,8 @@ def main():
     native = guest.native(a.host, cache=True)
     cases = supported_cases(native)
     total = len(cases)
+    if not total:
+        raise guest.Failure(f"{BACKEND} supports no case on host {a.host}: is there a driver?")
     if not a.heavy:
         cases = without_heavy(cases, a.host)
     if a.ci:
