@@ -85,6 +85,9 @@ struct venus_memory {
 int venus_memory_export(struct venus_ctx *ctx, uint64_t mem_id, uint64_t size,
 			struct venus_res *res, uint32_t *map_info) MUST_CHECK;
 
+/* Its resource came to nothing: the memory may be made one again.  Harmless if it is gone. */
+void venus_memory_unexport(struct venus_ctx *ctx, uint64_t mem_id);
+
 /* Frees a memory's host object and its share of the backing. */
 void venus_memory_release(struct venus_ctx *ctx, struct venus_device *dev,
 			  struct venus_memory *mem);

@@ -24,8 +24,10 @@ struct venus_queue_slot {
 struct venus_device {
 	struct venus_obj obj;
 	struct venus_vkd vk;
-	struct mutex lock;                   /* objects and the members of pools */
-	struct list objects;                 /* every record whose dev this is */
+	struct mutex lock;     /* objects, the members of pools, makers */
+	struct list objects;   /* every record whose dev this is */
+	uint32_t makers;       /* records reserved and not yet published or cancelled */
+	struct cond no_makers; /* there are none, and obj.gone is set */
 	const struct venus_physdev *physdev; /* lives as long as the context */
 	uint32_t slots_count;
 	struct venus_queue_slot *slots;
@@ -37,11 +39,19 @@ _Static_assert(offsetof(struct venus_device, obj) == 0, "venus_dec_first() relie
 const struct venus_vki *venus_dec_vki(const struct venus_dec *d);
 
 /**
+ * venus_device_close() - let nothing be made below a device any more, and wait for what is being
+ * made
+ *
+ * Bounded by the driver: a ring that makes something is inside of it.
+ */
+void venus_device_close(struct venus_device *dev);
+
+/**
  * venus_obj_reserve() - claim an id before the driver is asked to create something
  * @size:	of the record to be, at least sizeof(struct venus_obj)
  *
- * Refuses (and sets d->failed) id 0, an id in use, a context that holds its limit of objects.
- * After this, publishing cannot fail.
+ * Refuses (and sets d->failed) id 0, an id in use, a device that is being destroyed, a context that
+ * holds its limit of objects.  The device stays until the record is published or cancelled.
  *
  * Return: a zeroed record with id, type and dev (d->dev) set that nobody else can find, or NULL
  */
@@ -52,8 +62,8 @@ struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectTy
  * venus_obj_publish() - make a reserved record visible under its id
  * @pool:	the pool it was allocated from, or NULL
  *
- * Return: whether it is; false if the guest destroyed its parent meanwhile, on another ring: @o is
- *	   gone then, and the host handle belongs to what is left of the parent
+ * Return: whether it is; false if the guest destroyed its parent meanwhile, on another ring: @o and
+ *	   the host handle are gone then
  */
 bool venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
 		       struct venus_obj *pool);

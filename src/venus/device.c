@@ -144,6 +144,7 @@ void venus_do_vkCreateDevice(struct venus_dec *d, struct venus_args_vkCreateDevi
 		return;
 	struct venus_device *dev = container_of(o, struct venus_device, obj);
 	mutex_init(&dev->lock);
+	cond_init(&dev->no_makers);
 	list_init(&dev->objects);
 	dev->physdev = pd;
 	dev->slots = calloc(queues, sizeof(*dev->slots));
@@ -255,9 +256,7 @@ void venus_device_finish(struct venus_ctx *ctx, struct venus_device *dev)
 {
 	struct venus_queue *queues[VENUS_TIMELINES];
 
-	mutex_lock(&dev->lock);
-	dev->obj.gone = true;
-	mutex_unlock(&dev->lock);
+	venus_device_close(dev);
 	uint32_t n = list_queues(dev, queues);
 	for (uint32_t i = 0; i < n; i++)
 		venus_queue_stop(queues[i]);

@@ -323,6 +323,18 @@ static int export_locked(struct venus_memory *mem, uint64_t size, struct venus_r
 	return 0;
 }
 
+void venus_memory_unexport(struct venus_ctx *ctx, uint64_t mem_id)
+{
+	venus_busy(ctx->table, &ctx->dec.reader);
+	struct venus_obj *o = venus_table_get(ctx->table, mem_id);
+	if (o && o->type == VK_OBJECT_TYPE_DEVICE_MEMORY) {
+		mutex_lock(&ctx->mem_lock);
+		container_of(o, struct venus_memory, obj)->is_exported = false;
+		mutex_unlock(&ctx->mem_lock);
+	}
+	venus_idle(&ctx->dec.reader);
+}
+
 int venus_memory_export(struct venus_ctx *ctx, uint64_t mem_id, uint64_t size,
 			struct venus_res *res, uint32_t *map_info)
 {

@@ -19,7 +19,8 @@ static void watch_ring(struct venus_ring *r, uint64_t passed_ns)
 
 	if (r->monitor_ns)
 		(void)atomic_fetch_or_explicit(r->status, STATUS_ALIVE, memory_order_seq_cst);
-	if (!cmd || n != r->seen_commands) {
+	/* Limit 0: never looked at, so that nothing is known of how long the command has run. */
+	if (!cmd || n != r->seen_commands || r->warn_ns == 0) {
 		r->seen_commands = n;
 		r->stuck_ns = 0;
 		r->warn_ns = STUCK_NS;

@@ -136,7 +136,7 @@ void venus_table_fini(struct venus_table *t)
 {
 	if (!t || !t->sparse)
 		return;
-	for (uint32_t i = 0; i < VENUS_CHUNKS; i++) {
+	for (uint32_t i = 0; i < t->chunk_end; i++) {
 		struct venus_chunk *c = atomic_load_explicit(&t->chunk[i], memory_order_relaxed);
 
 		for (uint32_t n = 0; c && n < VENUS_CHUNK_IDS; n++) {
@@ -197,6 +197,7 @@ static struct venus_chunk *chunk_of(struct venus_table *t, uint64_t id)
 static int dense_reserve(struct venus_table *t, uint64_t id)
 {
 	struct venus_chunk *c = chunk_of(t, id);
+	uint32_t at = (uint32_t)(id >> VENUS_CHUNK_BITS);
 	uint32_t n = id & (VENUS_CHUNK_IDS - 1);
 
 	if (!c) {
@@ -204,7 +205,9 @@ static int dense_reserve(struct venus_table *t, uint64_t id)
 		if (!c)
 			return -ENOMEM;
 		/* Release: readers must see the chunk zeroed. */
-		atomic_store_explicit(&t->chunk[id >> VENUS_CHUNK_BITS], c, memory_order_release);
+		atomic_store_explicit(&t->chunk[at], c, memory_order_release);
+		if (at >= t->chunk_end)
+			t->chunk_end = at + 1;
 	}
 	if (c->taken[n / 64] >> (n % 64) & 1)
 		return -EEXIST;
@@ -365,7 +368,7 @@ struct venus_obj *venus_table_first(struct venus_table *t, VkObjectType type)
 	struct venus_obj *found = NULL;
 
 	mutex_lock(&t->lock);
-	for (uint32_t i = 0; i < VENUS_CHUNKS && !found; i++) {
+	for (uint32_t i = 0; i < t->chunk_end && !found; i++) {
 		struct venus_chunk *c = atomic_load_explicit(&t->chunk[i], memory_order_relaxed);
 
 		for (uint32_t n = 0; c && n < VENUS_CHUNK_IDS && !found; n++) {

@@ -69,7 +69,8 @@ struct venus_table {
 	struct venus_sparse *sparse; /* ids past the chunks */
 	uint32_t count;              /* records, the removed ones that are not freed yet included */
 	uint32_t limit;
-	uint32_t spare; /* an empty chunk that is kept, or VENUS_CHUNKS */
+	uint32_t chunk_end; /* chunks from here on were never used */
+	uint32_t spare;     /* an empty chunk that is kept, or VENUS_CHUNKS */
 	struct venus_obj *retired;
 	struct venus_obj **retired_tail;
 	struct venus_chunk *retired_chunks;

@@ -14,9 +14,47 @@ static bool is_pool(VkObjectType type)
 	return type == VK_OBJECT_TYPE_COMMAND_POOL || type == VK_OBJECT_TYPE_DESCRIPTOR_POOL;
 }
 
+/* Return: false if the device is being destroyed */
+static bool begin_making(struct venus_device *dev)
+{
+	mutex_lock(&dev->lock);
+	bool is_open = !dev->obj.gone;
+	dev->makers += is_open;
+	mutex_unlock(&dev->lock);
+	return is_open;
+}
+
+static void end_making_locked(struct venus_device *dev) REQUIRES(&dev->lock)
+{
+	if (--dev->makers == 0 && dev->obj.gone)
+		cond_signal(&dev->no_makers);
+}
+
+static void end_making(struct venus_device *dev)
+{
+	if (!dev)
+		return;
+	mutex_lock(&dev->lock);
+	end_making_locked(dev);
+	mutex_unlock(&dev->lock);
+}
+
+void venus_device_close(struct venus_device *dev)
+{
+	mutex_lock(&dev->lock);
+	dev->obj.gone = true;
+	while (dev->makers)
+		cond_wait(&dev->no_makers, &dev->lock);
+	mutex_unlock(&dev->lock);
+}
+
 struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectType type,
 				    size_t size)
 {
+	if (d->dev && !begin_making(d->dev)) {
+		venus_dec_fatal(d, "creates an object of a device that is being destroyed");
+		return NULL;
+	}
 	if (is_pool(type))
 		size = sizeof(struct venus_pool);
 	struct venus_obj *o = calloc(1, size);
@@ -29,6 +67,7 @@ struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectTy
 					(unsigned long long)id);
 		else
 			venus_dec_fatal(d, "exceeds the limit of %u objects", d->table->limit);
+		end_making(d->dev);
 		return NULL;
 	}
 	o->id = id;
@@ -61,21 +100,29 @@ bool venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle
 			 * table as soon as in the list.
 			 */
 			venus_table_publish(d->table, o);
+			end_making_locked(o->dev);
 		}
 		mutex_unlock(&o->dev->lock);
 	} else {
 		venus_table_publish(d->table, o);
 	}
-	/* Its parent went while it was made: the guest raced itself, and the driver has it now. */
-	if (is_orphan)
-		venus_obj_cancel(d, o);
-	return !is_orphan;
+	if (!is_orphan)
+		return true;
+	/* Its parent goes while it is made: the guest raced itself.  A pool took its members along.
+	 */
+	if (!pool)
+		venus_destroy_handle(o->dev, o->type, handle);
+	venus_obj_cancel(d, o);
+	return false;
 }
 
 void venus_obj_cancel(struct venus_dec *d, struct venus_obj *o)
 {
+	struct venus_device *dev = o->dev;
+
 	venus_table_cancel(d->table, o->id);
 	venus_obj_free(o);
+	end_making(dev);
 }
 
 static void unlink_locked(struct venus_obj *o)
@@ -189,6 +236,7 @@ void venus_obj_free(struct venus_obj *o)
 	case VK_OBJECT_TYPE_DEVICE: {
 		struct venus_device *dev = container_of(o, struct venus_device, obj);
 
+		cond_fini(&dev->no_makers);
 		mutex_fini(&dev->lock);
 		free(dev->slots);
 		break;

@@ -131,6 +131,19 @@ static int shm_fill(struct venus_ctx *ctx, struct venus_res *res, uint64_t size)
 	return 0;
 }
 
+/* Puts a finished resource into the table, and a duplicate of its descriptor into @out. */
+static int hand_out(struct venus_ctx *ctx, struct venus_res *res, struct venus_blob *out)
+{
+	AUTO_FD fd = fcntl(res->backing ? res->backing->fd : res->fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+
+	int r = res_insert(ctx, res);
+	if (r == 0)
+		out->fd = take_fd(&fd);
+	return r;
+}
+
 int venus_ctx_create_blob(struct venus_ctx *ctx, uint32_t res_id, uint32_t mem, uint32_t flags,
 			  uint64_t blob_id, uint64_t size, struct venus_blob *out)
 {
@@ -153,19 +166,16 @@ int venus_ctx_create_blob(struct venus_ctx *ctx, uint32_t res_id, uint32_t mem, 
 	if (r < 0)
 		return r;
 
-	AUTO_FD fd = fcntl(res->backing ? res->backing->fd : res->fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
 	out->kind = res->kind;
 	out->offset = res->offset;
 	out->size = res->size;
 	out->map_info = flags & VENUS_BLOB_MAPPABLE ? map_info : VENUS_MAP_NONE;
-	r = res_insert(ctx, res);
-	if (r < 0)
-		return r;
-	out->fd = take_fd(&fd);
-	(void)take(&res); /* the table's */
-	return 0;
+	r = hand_out(ctx, res, out);
+	if (r == 0)
+		(void)take(&res); /* the table's */
+	else if (blob_id != 0)
+		venus_memory_unexport(ctx, blob_id);
+	return r;
 }
 
 int venus_ctx_import_resource(struct venus_ctx *ctx, uint32_t res_id, const struct venus_blob *blob)

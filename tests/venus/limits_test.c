@@ -138,6 +138,27 @@ static void resources(void **state)
 	finish(&w);
 }
 
+/* A resource that was refused does not use its memory up. */
+static void resources_of_memory(void **state)
+{
+	struct world w;
+	struct venus_blob b;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .resources = 4 }); /* three are the prologue's */
+	assert_int_equal(allocate(&w, ID_FREE, 4096, NULL_TYPE_HOST), VK_SUCCESS);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 50, 2, 1, 0, 4096, &b), 0);
+	(void)close(b.fd);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 51, 2, 1, ID_FREE, 4096, &b), -ENOMEM);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 50, 2, 1, ID_FREE, 4096, &b), -EEXIST);
+	assert_int_equal(venus_ctx_unref_resource(w.g.ctx, 50), 0);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 51, 2, 1, ID_FREE, 4096, &b), 0);
+	(void)close(b.fd);
+	assert_int_equal(venus_ctx_unref_resource(w.g.ctx, 51), 0);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 51, 2, 1, ID_FREE, 4096, &b), -EACCES);
+	finish(&w);
+}
+
 static void bytes_of_shared_memory(void **state)
 {
 	struct world w;
@@ -193,10 +214,15 @@ static void fences(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(objects),       cmocka_unit_test(objects_that_are_gone),
-		cmocka_unit_test(host_memories), cmocka_unit_test(bytes_of_host_memory),
-		cmocka_unit_test(resources),     cmocka_unit_test(bytes_of_shared_memory),
-		cmocka_unit_test(rings),         cmocka_unit_test(fences),
+		cmocka_unit_test(objects),
+		cmocka_unit_test(objects_that_are_gone),
+		cmocka_unit_test(host_memories),
+		cmocka_unit_test(bytes_of_host_memory),
+		cmocka_unit_test(resources),
+		cmocka_unit_test(bytes_of_shared_memory),
+		cmocka_unit_test(rings),
+		cmocka_unit_test(fences),
+		cmocka_unit_test(resources_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -249,11 +249,53 @@ static void threads_that_fight_end_their_context_at_worst(void **state)
 	null_control(NULL);
 }
 
+/* A device waits for what is being made below it, which then goes with it. */
+static void a_device_goes_while_a_buffer_is_made(void **state)
+{
+	struct guest_shm reply;
+	struct guest_shm stream;
+	struct guest_ring maker;
+	struct guest_ring ender;
+	struct guest g;
+
+	(void)state;
+	null_control(NULL);
+	trap_reset();
+	assert_int_equal(guest_open(&g, NULL), 0);
+	assert_int_equal(guest_prologue(&g, &reply, &stream), 0);
+	assert_int_equal(guest_ring_open(&g, &maker, 1, 100), 0);
+	assert_int_equal(guest_ring_open(&g, &ender, 2, 101), 0);
+	null_forget();
+	null_control(&(struct null_control){ .hang = "vkCreateBuffer" });
+	guest_cmd_buffer(&g, ID_DEVICE, ID_FREE, 64);
+	guest_ring_send(&g, &maker);
+	while (null_calls("vkCreateBuffer") == 0)
+		(void)usleep(1000);
+	guest_cmd_destroy(&g, 12, ID_DEVICE, 0);
+	g.len -= 8; /* vkDestroyDevice has no object but its first */
+	guest_ring_send(&g, &ender);
+	(void)usleep(100000);
+	assert_int_equal(null_calls("vkDestroyDevice"), 0);
+	null_release();
+	assert_true(guest_ring_wait(&maker, 60 * SECOND));
+	assert_true(guest_ring_wait(&ender, 60 * SECOND));
+	assert_int_equal(null_calls("vkDestroyDevice"), 1);
+	assert_int_equal(null_calls("vkDestroyBuffer"), 2); /* the prologue's, too */
+	assert_int_equal(guest_close(&g), 0);
+	assert_int_equal(trap_lines(), 0);
+	guest_shm_drop(&maker.shm);
+	guest_shm_drop(&ender.shm);
+	guest_shm_drop(&reply);
+	guest_shm_drop(&stream);
+	assert_int_equal(null_alive(VK_OBJECT_TYPE_UNKNOWN), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_of_an_application_do_not_meet),
 		cmocka_unit_test(threads_that_fight_end_their_context_at_worst),
+		cmocka_unit_test(a_device_goes_while_a_buffer_is_made),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
