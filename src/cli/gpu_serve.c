@@ -23,6 +23,7 @@
 #define SPIN_CPUS       8
 #define SPIN_US         2500
 #define NS_PER_S        UINT64_C(1000000000)
+#define LOAD_S          60
 
 struct serve_conf {
 	const char *path;
@@ -30,6 +31,7 @@ struct serve_conf {
 	uint32_t max_clients;
 	uint32_t log_level;
 	uint32_t spin_us;
+	uint32_t load_s;
 	uint64_t max_memory;
 	bool no_sandbox;
 };
@@ -45,6 +47,7 @@ static const struct opt opts[] = {
 	{ "log-level",    0, "0-5",  "0 off, 1 error, 2 warning (default) ... 5 trace",     opt_u32,    FIELD(log_level),   0 },
 	{ "no-sandbox",   0, NULL,   "do not confine renderers: a client can then take over this user's account through a driver bug", opt_flag, FIELD(no_sandbox), OPT_DEBUG },
 	{ "spin",         0, "US",   "poll a client's socket so long before sleeping",      opt_u32,    FIELD(spin_us),     OPT_DEBUG },
+	{ "load-timeout", 0, "S",    "seconds that the host's drivers may take to load",    opt_u32,    FIELD(load_s),      OPT_DEBUG },
 	{ 0 },
 };
 /* clang-format on */
@@ -248,6 +251,7 @@ static int run(struct server *s, struct err *e)
 			  .max_memory = s->conf.max_memory,
 			  .cache_max = CACHE_MAX },
 		.max_clients = s->conf.max_clients,
+		.load_s = s->conf.load_s,
 		.cache_base = s->conf.cache,
 	};
 
@@ -291,6 +295,8 @@ static int check(const struct serve_conf *c, struct err *e)
 		return err_set(e, -EINVAL, "--max-clients is a number from 1 to %d", MAX_CLIENTS);
 	if (c->max_memory && c->max_memory < MIN_MEMORY)
 		return err_set(e, -EINVAL, "--max-memory below 16M leaves no room for any client");
+	if (c->load_s < 1)
+		return err_set(e, -EINVAL, "--load-timeout is at least 1");
 	if (c->log_level > LOG_TRACE)
 		return err_set(e, -EINVAL, "--log-level is a number from 0 to 5");
 	return 0;
@@ -311,6 +317,7 @@ int gpu_serve(int argc, char *const *argv)
 	struct server s = {
 		.conf = { .max_clients = DEFAULT_CLIENTS,
 			  .log_level = LOG_WARN,
+			  .load_s = LOAD_S,
 			  .spin_us = default_spin_us() },
 		.clients = { .fd = -1, .lock = -1 },
 		.info = { .fd = -1, .lock = -1 },

@@ -7,6 +7,7 @@
  *	owner -> renderer	RENDER_CONFIG	once, first
  *	renderer -> owner	RENDER_READY	driver loaded, confinement on (or RENDER_FAILED)
  *	owner -> renderer	RENDER_CLIENT	with the client's socket; at most once
+ *	renderer -> owner	RENDER_TAKEN	has it; nothing has been read from it yet
  *	owner -> renderer	RENDER_GET_STATS, answered by RENDER_STATS
  *	renderer -> owner	RENDER_ENDED	with a sentence if the client was at fault
  *
@@ -33,6 +34,7 @@ enum render_type {
 	RENDER_STATS,
 	RENDER_ENDED,
 	RENDER_REPORT,
+	RENDER_TAKEN,
 };
 
 enum render_kind {

@@ -21,19 +21,29 @@
 #define SPARE_RETRY_MS UINT64_C(500)
 
 /* How often a shader cache is looked through for its size. */
-#define CACHE_CHECK_MS 60000
+#define CACHE_CHECK_MS UINT64_C(60000)
+#define CACHE_USERS    16 /* whose times of it are remembered */
 
 struct member {
 	struct list node;
 	struct pool *pool;
 	struct renderer r;
-	struct loop_fd said;       /* control socket */
-	struct loop_fd ended;      /* pidfd */
+	struct loop_fd said;  /* control socket */
+	struct loop_fd ended; /* pidfd */
+	struct loop_timer load_limit;
 	struct pool_client client; /* id 0: a spare */
+	int waiting;               /* our copy of the client's socket until RENDER_TAKEN, or -1 */
+	bool is_second_try;        /* the client's first renderer died before it took the client */
 	uid_t cache_uid;
 	bool is_ready;
 	bool is_asked;
 	bool was_told; /* why it ended has been logged */
+};
+
+/* When a user's shader cache was last looked through for its size. */
+struct cache_check {
+	uid_t uid;
+	uint64_t ns; /* 0: never */
 };
 
 struct pool {
@@ -45,7 +55,7 @@ struct pool {
 	struct member *spare;
 	struct loop_timer spare_timer;
 	unsigned spare_fails; /* how many in a row ended before they were ready */
-	uint64_t cache_checked_ns;
+	struct cache_check checked[CACHE_USERS];
 
 	struct loop_timer refresh_timer;
 	void (*refreshed)(void *arg); /* NULL: nobody asked */
@@ -58,6 +68,8 @@ static void member_free(struct member *m)
 
 	loop_del(&m->said);
 	loop_del(&m->ended);
+	loop_timer_del(&m->load_limit);
+	fd_drop(&m->waiting);
 	renderer_end(&m->r);
 	list_del(&m->node);
 	if (p->spare == m)
@@ -125,6 +137,10 @@ static void heed(struct member *m, const struct render_msg *msg)
 	case RENDER_READY:
 		m->is_ready = true;
 		p->spare_fails = 0;
+		loop_timer_del(&m->load_limit);
+		break;
+	case RENDER_TAKEN:
+		fd_drop(&m->waiting);
 		break;
 	case RENDER_FAILED:
 		log_error(GPU, "%s: %s", who(m, text, sizeof(text)), msg->text);
@@ -177,10 +193,43 @@ static void start_spare_later(struct pool *p, uint64_t delay_ms)
 		loop_timer_set(p->loop, &p->spare_timer, clock_now_ns() + delay_ms * NS_PER_MS);
 }
 
+static int serve_with(struct pool *p, const struct pool_client *client, int fd, bool is_second_try,
+		      struct err *e);
+
+/* A renderer is gone: its client, if it never got that, deserves another. */
+static void member_gone(struct member *m)
+{
+	struct pool *p = m->pool;
+	struct pool_client client = m->client;
+	AUTO_FD waiting = take_fd(&m->waiting);
+	bool is_lost = waiting >= 0 && !m->was_told && !m->is_second_try;
+	struct err e;
+
+	if (!m->is_ready)
+		p->spare_fails++;
+	member_free(m);
+	finish_refresh(p);
+	if (is_lost && serve_with(p, &client, take_fd(&waiting), true, &e) < 0)
+		log_error(GPU, "%s", e.text);
+	start_spare_later(p, 0);
+}
+
+static void loads_too_long(struct loop_timer *t)
+{
+	struct member *m = container_of(t, struct member, load_limit);
+	char text[160];
+
+	log_error(GPU,
+		  "%s: the host's Vulkan drivers did not load within %u s; does 'vulkaninfo' work "
+		  "on this host?",
+		  who(m, text, sizeof(text)), m->pool->cfg.load_s);
+	m->was_told = true;
+	member_gone(m);
+}
+
 static void on_ended(struct loop_fd *src, unsigned events)
 {
 	struct member *m = container_of(src, struct member, ended);
-	struct pool *p = m->pool;
 	struct render_msg msg;
 	char how[128] = "ended";
 	char text[160];
@@ -196,22 +245,32 @@ static void on_ended(struct loop_fd *src, unsigned events)
 		log_error(GPU, "the renderer of %s %s", who(m, text, sizeof(text)), how);
 	else
 		log_debug(GPU, "the renderer of %s %s", who(m, text, sizeof(text)), how);
-	if (!m->is_ready)
-		p->spare_fails++;
-	member_free(m);
-	finish_refresh(p);
-	start_spare_later(p, 0);
+	member_gone(m);
+}
+
+/* Whether it is time to look through a user's cache; the time is noted. */
+static bool is_check_due(struct pool *p, uid_t uid, uint64_t now)
+{
+	struct cache_check *c = &p->checked[0];
+
+	for (size_t i = 0; i < CACHE_USERS; i++) {
+		if (p->checked[i].ns && p->checked[i].uid == uid) {
+			c = &p->checked[i];
+			break;
+		}
+		if (p->checked[i].ns < c->ns)
+			c = &p->checked[i]; /* the oldest, to be replaced */
+	}
+	if (c->ns && c->uid == uid && now - c->ns <= CACHE_CHECK_MS * NS_PER_MS)
+		return false;
+	*c = (struct cache_check){ .uid = uid, .ns = now };
+	return true;
 }
 
 static int cache_dir(struct pool *p, uid_t uid, char *dir, size_t size, struct err *e)
 {
-	uint64_t now = clock_now_ns();
-	uint64_t max = UINT64_MAX;
+	uint64_t max = is_check_due(p, uid, clock_now_ns()) ? p->cfg.spec.cache_max : UINT64_MAX;
 
-	if (p->cache_checked_ns == 0 || now - p->cache_checked_ns > CACHE_CHECK_MS * NS_PER_MS) {
-		p->cache_checked_ns = now;
-		max = p->cfg.spec.cache_max;
-	}
 	return cache_prepare(p->cfg.cache_base, uid, max, dir, size, e);
 }
 
@@ -232,6 +291,8 @@ static int member_start(struct pool *p, uid_t uid, struct member **out, struct e
 		return err_set(e, -ENOMEM, "no memory for a renderer");
 	m->pool = p;
 	m->cache_uid = uid;
+	m->waiting = -1;
+	m->load_limit.fn = loads_too_long;
 	m->r = (struct renderer){ .proc = PROC_NONE, .control = -1 };
 	list_init(&m->node);
 
@@ -248,6 +309,8 @@ static int member_start(struct pool *p, uid_t uid, struct member **out, struct e
 		r = loop_add(p->loop, &m->ended, LOOP_READ);
 	if (r < 0)
 		return err_set(e, r, "cannot watch a renderer: %s", strerror(-r));
+	loop_timer_set(p->loop, &m->load_limit,
+		       clock_now_ns() + p->cfg.load_s * UINT64_C(1000) * NS_PER_MS);
 	*out = take(&m);
 	return 0;
 }
@@ -297,12 +360,42 @@ void pool_destroy(struct pool *p)
 	free(p);
 }
 
+/* Gives a client a renderer; @fd is taken in every case. */
+static int serve_with(struct pool *p, const struct pool_client *client, int fd, bool is_second_try,
+		      struct err *e)
+{
+	AUTO_FD sock = fd;
+	struct member *m = p->spare && p->spare->cache_uid == client->uid ? p->spare : NULL;
+	int r;
+
+	if (m && renderer_give(&m->r, sock) == 0) {
+		p->spare = NULL;
+	} else {
+		/* No spare, one with another user's shader cache, or one that has just died. */
+		m = NULL;
+		r = member_start(p, client->uid, &m, e);
+		if (!m)
+			return r;
+		r = renderer_give(&m->r, sock);
+		if (r < 0) {
+			member_free(m);
+			return err_set(e, r, "a renderer ended at once: %s", strerror(-r));
+		}
+	}
+	m->client = *client;
+	m->client.renderer = m->r.proc.pid;
+	m->waiting = take_fd(&sock);
+	m->is_second_try = is_second_try;
+	p->count++;
+	start_spare_later(p, SPARE_DELAY_MS);
+	return 0;
+}
+
 int pool_serve(struct pool *p, int client, struct err *e)
 {
 	AUTO_FD fd = client;
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
-	int r;
 
 	if (p->count >= p->cfg.max_clients)
 		return err_set(e, -EBUSY,
@@ -312,29 +405,10 @@ int pool_serve(struct pool *p, int client, struct err *e)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return err_errno(e, "cannot tell who the client is");
 
-	struct member *m = p->spare && p->spare->cache_uid == peer.uid ? p->spare : NULL;
-	if (m && renderer_give(&m->r, fd) == 0) {
-		p->spare = NULL;
-	} else {
-		/* No spare, one with another user's shader cache, or one that has just died. */
-		m = NULL;
-		r = member_start(p, peer.uid, &m, e);
-		if (!m)
-			return r;
-		r = renderer_give(&m->r, fd);
-		if (r < 0) {
-			member_free(m);
-			return err_set(e, r, "a renderer ended at once: %s", strerror(-r));
-		}
-	}
-	m->client = (struct pool_client){ .id = ++p->next_id,
-					  .pid = peer.pid,
-					  .uid = peer.uid,
-					  .renderer = m->r.proc.pid,
-					  .since_ns = clock_now_ns() };
-	p->count++;
-	start_spare_later(p, SPARE_DELAY_MS);
-	return 0;
+	const struct pool_client who = {
+		.id = ++p->next_id, .pid = peer.pid, .uid = peer.uid, .since_ns = clock_now_ns()
+	};
+	return serve_with(p, &who, take_fd(&fd), false, e);
 }
 
 unsigned pool_clients(struct pool *p, struct pool_client *out, unsigned max)

@@ -21,6 +21,7 @@ struct pool_config {
 	struct renderer_spec spec; /* cache_dir is not used */
 	const char *cache_base;    /* NULL: no shader cache; lives as long as the pool */
 	unsigned max_clients;
+	unsigned load_s; /* how long a renderer may take to load drivers, in seconds */
 };
 
 struct pool_client {
@@ -44,6 +45,8 @@ void pool_destroy(struct pool *p);
 /**
  * pool_serve() - give a client a renderer
  * @client:	its socket, taken in every case
+ *
+ * A renderer that dies before it has taken the client is replaced, once.
  *
  * Return: 0; -EBUSY above max_clients; or -errno, with a sentence
  */

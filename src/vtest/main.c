@@ -231,6 +231,8 @@ int main(void)
 		_exit(0);
 	if (receive_client(&r.client) < 0)
 		_exit(0); /* a spare that was not needed */
+	if (send_text(RENDER_TAKEN, 0, "") < 0)
+		_exit(0);
 
 	int code = serve(&r);
 

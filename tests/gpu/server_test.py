@@ -346,6 +346,60 @@ class Dying(ServerCase):
                 running.remove(entry)
 
 
+    def test_a_client_outlives_a_spare_that_dies_at_the_hand_over(self):
+        self.assertTrue(self.server.rest(), self.server.log())
+        spare = self.server.info()["spare"]
+        os.kill(spare, signal.SIGSTOP)  # it shall not take what it is given
+        with self.server.client() as c:
+            self.assertTrue(until(lambda: [x["renderer"] for x in self.server.info()["clients"]]
+                                  == [spare]))
+            os.kill(spare, signal.SIGKILL)
+            c.begin()
+            s = c.sync(5)
+            self.assertEqual(c.read(s), 5)
+            [client] = self.server.info()["clients"]
+            self.assertNotEqual(client["renderer"], spare)
+
+
+class Hanging(ServerCase):
+    """Drivers that do not load, once the server is up."""
+    options = ("--load-timeout", "10")
+
+    def setUp(self):
+        # pylint: disable=global-statement
+        global LIBEXEC
+        self.libexec, self.real = tempfile.mkdtemp(prefix="pecten-libexec-"), LIBEXEC
+        self.hang = os.path.join(self.libexec, "hang")
+        script = os.path.join(self.libexec, "pecten-renderer")
+        with open(script, "w", encoding="utf-8") as f:
+            f.write(f"#!/bin/sh\n[ ! -e {self.hang} ] || exec sleep 1000\n"
+                    f"exec {self.real}/pecten-renderer\n")
+        os.chmod(script, 0o755)
+        LIBEXEC = self.libexec
+        self.addCleanup(self.put_back)
+        super().setUp()
+
+    def put_back(self):
+        # pylint: disable=global-statement
+        global LIBEXEC
+        LIBEXEC = self.real
+        shutil.rmtree(self.libexec)
+
+    def test_a_driver_that_does_not_load_is_given_up(self):
+        self.assertTrue(self.server.rest(), self.server.log())
+        spare = self.server.info()["spare"]
+        with open(self.hang, "w", encoding="utf-8"):
+            pass
+        os.kill(spare, signal.SIGKILL)
+        self.assertTrue(until(lambda: self.server.renderers() not in ([], [spare])))
+        with self.server.client() as c:
+            self.assertTrue(c.is_closed(timeout=60))
+        self.assertIn("did not load within 10 s", self.server.log())
+        os.unlink(self.hang)
+        self.assertTrue(self.server.rest(), self.server.log())
+        self.assert_serves()
+
+
 class Hostile(ServerCase):
     def refused(self, *messages):
         """After CONTEXT_INIT, each of these ends the connection."""
