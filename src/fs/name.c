@@ -313,8 +313,9 @@ int op_link(struct fs_call *c)
 	AUTO_PIN pin = { 0 };
 	int r = call_name(c, name);
 
-	if (r == 0)
-		r = second(c, c->arg.link.oldnodeid, &old);
+	if (r < 0)
+		return r;
+	r = second(c, c->arg.link.oldnodeid, &old);
 	if (r < 0)
 		return r;
 	if (S_ISDIR(old.inode->type))
@@ -406,8 +407,9 @@ static int move(struct fs_call *c, uint64_t newdir, uint32_t flags)
 
 	if (r == 0)
 		r = call_name(c, new);
-	if (r == 0)
-		r = second(c, newdir, &to_dir);
+	if (r < 0)
+		return r;
+	r = second(c, newdir, &to_dir);
 	if (r < 0)
 		return r;
 	if (flags & ~(uint32_t)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT))

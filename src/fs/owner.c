@@ -50,7 +50,10 @@ int owner_parse(const char *s, size_t len, struct owner *o)
 {
 	struct rd r = rd_init(s, len);
 
-	if (rd_u8(&r) != '1' || rd_u8(&r) != ' ')
+	uint8_t version = rd_u8(&r);
+	uint8_t blank = rd_u8(&r);
+
+	if (version != '1' || blank != ' ')
 		return -EINVAL;
 	*o = (struct owner){
 		.uid = take_number(&r, 10, ' '),

@@ -415,7 +415,7 @@ static struct fs_req *next_request(struct fs *fs)
 static void *worker(void *arg)
 {
 	struct fs *fs = arg;
-	struct fs_thread *t;
+	struct fs_thread *t = NULL;
 	int r = fs_thread_create(fs, &t);
 
 	mutex_lock(&fs->pool_lock);
@@ -424,7 +424,7 @@ static void *worker(void *arg)
 		fs->start_err = r;
 	cond_broadcast(&fs->pool_idle);
 	mutex_unlock(&fs->pool_lock);
-	if (r < 0)
+	if (!t)
 		return NULL;
 
 	struct fs_req *req;

@@ -554,6 +554,11 @@ static int peer_step(struct agent *a, struct peer *p, const struct pollfd *polls
 	return r;
 }
 
+static struct pollfd *polls_of(struct agent *a, size_t peer)
+{
+	return a->polls + 2 + peer * PEER_POLLS;
+}
+
 int agent_step(struct agent *a, int timeout_ms)
 {
 	struct pollfd *p = a->polls;
@@ -562,7 +567,7 @@ int agent_step(struct agent *a, int timeout_ms)
 	p[0] = (struct pollfd){ .fd = a->sigfd, .events = POLLIN };
 	p[1] = (struct pollfd){ .fd = a->listener, .events = POLLIN };
 	for (unsigned i = 0; i < AGENT_PEERS_MAX; i++)
-		peer_polls(&a->peers[i], p + 2 + i * PEER_POLLS);
+		peer_polls(&a->peers[i], polls_of(a, i));
 	if (poll(p, ARRAY_LEN(a->polls), wait_ms(a, timeout_ms)) < 0)
 		return errno == EINTR ? 0 : -errno;
 
@@ -572,7 +577,7 @@ int agent_step(struct agent *a, int timeout_ms)
 
 		if (!peer->is_open)
 			continue;
-		r = cmd_pump(&peer->cmd, p + 2 + i * PEER_POLLS + 1, &peer->io, a->buf);
+		r = cmd_pump(&peer->cmd, polls_of(a, i) + 1, &peer->io, a->buf);
 		if (r < 0 && i == 0)
 			return r;
 		if (r < 0)
@@ -586,7 +591,7 @@ int agent_step(struct agent *a, int timeout_ms)
 	for (unsigned i = 0; i < AGENT_PEERS_MAX; i++) {
 		if (!a->peers[i].is_open)
 			continue;
-		r = peer_step(a, &a->peers[i], p + 2 + i * PEER_POLLS);
+		r = peer_step(a, &a->peers[i], polls_of(a, i));
 		if (i == 0 && r != 0)
 			return r;
 		if (r < 0)

@@ -21,7 +21,7 @@
 #include "guest/platform.h"
 
 #define PATH_BYTES   512
-#define OVERLAY_FULL (64u * 1024) /* fewer free bytes than this are none */
+#define OVERLAY_FULL (UINT64_C(64) * 1024) /* fewer free bytes than this are none */
 
 int boot_say(char *why, int code, const char *fmt, ...)
 {

@@ -9,10 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/route.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -35,18 +37,17 @@ static bool has_default_route(const char *path, bool is_v6)
 	if (!f)
 		return false;
 	while (!found && fgets(line, sizeof(line), f)) {
-		char dest[33], dev[64];
-		unsigned long flags, mask;
-		unsigned prefix;
+		char dest[33], dev[64], flags[17], mask[17];
 
 		if (is_v6)
-			found = sscanf(line, "%32s %x %*s %*s %*s %*s %*s %*s %*s %63s", dest,
-				       &prefix, dev) == 3 &&
-				prefix == 0 && strcmp(dev, "lo") != 0;
+			found = sscanf(line, "%32s %16s %*s %*s %*s %*s %*s %*s %*s %63s", dest,
+				       mask, dev) == 3 &&
+				strcmp(mask, "00") == 0 && strcmp(dev, "lo") != 0;
 		else
-			found = sscanf(line, "%63s %32s %*s %lx %*s %*s %*s %lx", dev, dest, &flags,
-				       &mask) == 4 &&
-				strcmp(dest, "00000000") == 0 && mask == 0 && flags & 1;
+			found = sscanf(line, "%63s %32s %*s %16s %*s %*s %*s %16s", dev, dest,
+				       flags, mask) == 4 &&
+				strcmp(dest, "00000000") == 0 && strcmp(mask, "00000000") == 0 &&
+				strtoul(flags, NULL, 16) & RTF_UP;
 	}
 	(void)fclose(f);
 	return found;

@@ -15,7 +15,7 @@
 
 #define PREFIX    4
 #define IOV_CHUNK 64
-#define RX_LEN    (4 * (NET_FRAME_MAX + PREFIX))
+#define RX_LEN    ((size_t)4 * (NET_FRAME_MAX + PREFIX))
 
 struct net_stream {
 	struct loop *loop;

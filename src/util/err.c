@@ -5,6 +5,10 @@
 #include <errno.h>
 #include <stdarg.h>
 
+/* Not the analyzer's idea of them. */
+#undef err_set
+#undef err_errno
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;

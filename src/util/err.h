@@ -32,6 +32,18 @@ int err_set(struct err *e, int code, const char *fmt, ...) PRINTF_FMT(3, 4);
  */
 int err_errno(struct err *e, const char *fmt, ...) PRINTF_FMT(2, 3);
 
+#ifdef __clang_analyzer__
+/* It sees calls only and would follow paths on which an error is none. */
+static inline int err_is_negative_(int code)
+{
+	if (code >= 0)
+		__builtin_unreachable();
+	return code;
+}
+#define err_set(...)   err_is_negative_(err_set(__VA_ARGS__))
+#define err_errno(...) err_is_negative_(err_errno(__VA_ARGS__))
+#endif
+
 /**
  * err_prefix() - put context in front of a sentence: "context: sentence"
  *

@@ -140,6 +140,9 @@ static int set_environment(const struct render_config *cfg, struct err *e)
 	r |= setenv("NODEVICE_SELECT", "1", 1);
 	if (cfg->cache_dir[0]) {
 		(void)snprintf(size, sizeof(size), "%juM", (uintmax_t)(cfg->cache_max >> 20));
+		/* Whoever named a folder wants it used, whatever is set for the user's other
+		 * programs. */
+		r |= setenv("MESA_SHADER_CACHE_DISABLE", "false", 1);
 		r |= setenv("MESA_SHADER_CACHE_DIR", cfg->cache_dir, 1);
 		r |= setenv("MESA_SHADER_CACHE_MAX_SIZE", size, 1);
 		(void)snprintf(size, sizeof(size), "%ju", (uintmax_t)cfg->cache_max);

@@ -429,12 +429,15 @@ static int confine_and_try(uid_t uid, unsigned lacks)
 		return 102;
 	if ((lacks & NO_NAMESPACES) && forbid("unshare", EPERM) < 0)
 		return 103;
+	/* What a user set for other programs does not disable the cache that they gave us. */
+	(void)setenv("MESA_SHADER_CACHE_DISABLE", "true", 1);
 	if (sandbox_early(&cfg, &e) < 0 || sandbox_opened(&cfg, &e) < 0 ||
 	    sandbox_running(&e) < 0) {
 		print_message("# %s\n", e.text);
 		(void)fflush(NULL);
 		return strstr(e.text, "--no-sandbox") ? REFUSED : 101;
 	}
+	wrong += strcmp(getenv("MESA_SHADER_CACHE_DISABLE"), "false") != 0;
 	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
 		int r = attempts[i].fn();
 

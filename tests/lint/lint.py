@@ -5,16 +5,18 @@
 Exit status 77 tells meson that the tool is missing here (with the reason printed).
 """
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 
 SKIP = 77
-FORMAT_VERSION = 14  # other versions disagree in details, so only this one judges
+CLANG_VERSION = 14  # other versions disagree in details, so only this one judges
 WARNINGS_ONLY_GCC_KNOWS = ["-Wno-unknown-warning-option", "-Wno-error"]
 
 
@@ -38,23 +40,10 @@ def find_tool(name, version=None):
     return None
 
 
-def parallel(jobs):
-    """Runs commands on all cores; returns how many failed, with their output printed."""
-    failed = 0
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        def one(cmd):
-            return subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        for result in pool.map(one, jobs):
-            if result.returncode:
-                failed += 1
-                print(result.stdout, flush=True)
-    return failed
-
-
 def lint_format(root, _build):
-    tool = find_tool("clang-format", FORMAT_VERSION)
+    tool = find_tool("clang-format", CLANG_VERSION)
     if not tool:
-        print(f"skip: clang-format {FORMAT_VERSION} is not installed; other versions format differently")
+        print(f"skip: clang-format {CLANG_VERSION} is not installed; other versions format differently")
         return SKIP
     files = [str(path) for path in sources(root)]
     result = subprocess.run([tool, "--dry-run", "-Werror", *files], check=False,
@@ -65,24 +54,79 @@ def lint_format(root, _build):
 
 
 def own_commands(root, build):
-    """What people wrote and ships: tests and their harness are left to the compilers' warnings."""
+    """{path: compile command} of what people wrote and ships, in the order of paths.
+
+    Tests and their harness are left to the compilers' warnings.
+    """
     ours = {str(path) for path in sources(root, ("src/*.c",)) if not path.name.endswith("_test.c")}
+    found = {}
     for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
         path = (pathlib.Path(entry["directory"]) / entry["file"]).resolve()
         if str(path) in ours:
-            yield path
+            found[path] = entry
+    return dict(sorted(found.items()))
+
+
+class Tidy:
+    """clang-tidy over single files; one that passed is not looked at again until it changes."""
+
+    def __init__(self, tool, root, build):
+        self.cmd = [tool, "--quiet", "-p", str(build),
+                    *(f"--extra-arg={flag}" for flag in WARNINGS_ONLY_GCC_KNOWS)]
+        self.clang = find_tool("clang")
+        self.passed = build / "lint-passed"
+        self.passed.mkdir(exist_ok=True)
+        version = subprocess.run([tool, "--version"], check=True, stdout=subprocess.PIPE).stdout
+        self.base = version + (root / ".clang-tidy").read_bytes() + repr(self.cmd).encode()
+
+    def key(self, entry):
+        """Hash of all that the judgement depends on; None if that cannot be told."""
+        words = shlex.split(entry["command"])
+        words = [w for w in words[words.index(next(w for w in words if w.startswith("-"))):]
+                 if w not in ("-c", "-MD")]
+        for flag in ("-o", "-MF", "-MQ"):
+            if flag in words:
+                at = words.index(flag)
+                del words[at:at + 2]
+        if not self.clang:
+            return None
+        text = subprocess.run([self.clang, "-E", "-C", "-w", "-D__clang_analyzer__", *words],
+                              cwd=entry["directory"], check=False, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+        if text.returncode:
+            return None
+        return hashlib.sha256(self.base + text.stdout).hexdigest()
+
+    def look(self, path, entry):
+        """Return: (was it looked at, what there is to say; empty if nothing)"""
+        key = self.key(entry)
+        if key and (self.passed / key).exists():
+            return False, ""
+        result = subprocess.run([*self.cmd, str(path)], stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, check=False)
+        if result.returncode:
+            return True, result.stdout or f"{path}: status {result.returncode}"
+        if key:
+            (self.passed / key).touch()
+        return True, ""
 
 
 def lint_tidy(root, build):
-    tool = find_tool("clang-tidy")
+    tool = find_tool("clang-tidy", CLANG_VERSION)
     if not tool:
-        print("skip: clang-tidy is not installed")
+        print(f"skip: clang-tidy {CLANG_VERSION} is not installed; other versions find other things")
         return SKIP
-    files = sorted(set(own_commands(root, build)))
-    extra = [f"--extra-arg={flag}" for flag in WARNINGS_ONLY_GCC_KNOWS]
-    failed = parallel([tool, "--quiet", "-p", str(build), *extra, str(path)] for path in files)
-    print(f"{len(files)} files, {failed} with findings")
-    return 1 if failed else 0
+    commands = own_commands(root, build)
+    tidy = Tidy(tool, root, build)
+    looked, failed = 0, 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for was_looked_at, text in pool.map(lambda item: tidy.look(*item), commands.items()):
+            looked += was_looked_at
+            failed += bool(text)
+            if text:
+                print(text, flush=True)
+    print(f"{len(commands)} files, {looked} of them new, {failed} with findings")
+    return 1 if failed or not commands else 0
 
 
 def lint_cppcheck(root, build):
