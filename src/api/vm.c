@@ -299,6 +299,11 @@ static void explain_end(struct vm_run *run, struct pecten_exit *how)
 			*run->end.text ? ": " : "", run->end.text);
 	} else if (run->has_ended) {
 		exit_of_machine(how, "the guest rebooted the machine");
+	} else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
+		say_machine(how, "the VM process was killed for a system call that it has no "
+				 "business with: an attack, or a fault of ours; the host's kernel "
+				 "log names it (type=1326)");
+		how->status = 128 + SIGSYS;
 	} else if (WIFSIGNALED(status)) {
 		say_machine(how, "the VM process was killed by signal %d", WTERMSIG(status));
 		how->status = 128 + WTERMSIG(status);

@@ -150,9 +150,38 @@ static const int allowed_calls[] = {
 	SCMP_SYS(setresgid), SCMP_SYS(geteuid), SCMP_SYS(getegid), SCMP_SYS(getuid), SCMP_SYS(getgid),
 	SCMP_SYS(capget), SCMP_SYS(capset),
 };
+
+/*
+ * Newer ways that libraries try first; told what an older kernel tells, they take the older way.
+ * clone3() has its flags in memory, where a filter cannot look.  By name: ours may be older.
+ */
+static const char *const unknown_calls[] = {
+	"clone3", "fchmodat2", "epoll_pwait2", "futex_wait", "futex_wake", "futex_waitv", "mseal",
+	"map_shadow_stack",
+};
+
+/*
+ * Nothing of ours ever makes these.  Whoever does has taken the process over and wants out of it:
+ * the process dies, and the host's kernel logs the call.
+ */
+static const char *const deadly_calls[] = {
+	/* programs and other processes */
+	"execve", "execveat", "fork", "vfork", "ptrace", "process_vm_readv", "process_vm_writev",
+	"pidfd_open", "pidfd_getfd", "kcmp", "tkill", "setns",
+	/* the tree of files */
+	"mount", "umount2", "pivot_root", "chroot", "move_mount", "open_tree", "mount_setattr",
+	"fsopen", "fspick", "fsconfig", "fsmount", "open_by_handle_at",
+	/* the network */
+	"bind", "listen",
+	/* the kernel */
+	"bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter",
+	"io_uring_register", "add_key", "request_key", "keyctl", "init_module", "finit_module",
+	"delete_module", "kexec_load", "kexec_file_load", "reboot", "swapon", "swapoff", "iopl",
+	"ioperm", "modify_ldt",
+};
 /* clang-format on */
 
-/* Threads, but no processes or namespaces; clone3 has its flags in memory, where we cannot look. */
+/* Threads, but no processes or namespaces. */
 static int allow_threads(scmp_filter_ctx f)
 {
 	const uint64_t want = CLONE_VM | CLONE_THREAD;
@@ -186,6 +215,20 @@ static int allow_narrow(scmp_filter_ctx f)
 	return r;
 }
 
+/* Calls that neither this CPU nor libseccomp knows are passed over. */
+static int add_named(scmp_filter_ctx f, uint32_t action, const char *const *names, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		int nr = seccomp_syscall_resolve_name(names[i]);
+
+		if (nr != __NR_SCMP_ERROR)
+			r = seccomp_rule_add(f, action, nr, 0);
+	}
+	return r;
+}
+
 static int load_filter(scmp_filter_ctx f)
 {
 	int r = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
@@ -196,13 +239,17 @@ static int load_filter(scmp_filter_ctx f)
 		r = allow_threads(f);
 	if (r == 0)
 		r = allow_narrow(f);
+	if (r == 0)
+		r = add_named(f, SCMP_ACT_ERRNO(ENOSYS), unknown_calls, ARRAY_LEN(unknown_calls));
+	if (r == 0)
+		r = add_named(f, SCMP_ACT_KILL_PROCESS, deadly_calls, ARRAY_LEN(deadly_calls));
 	return r == 0 ? seccomp_load(f) : r;
 }
 
 int sandbox_running(struct err *e)
 {
-	/* ENOSYS, not death: libraries then fall back to older calls (clone3, for one). */
-	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
+	/* What is neither needed nor a sign of attack is refused: a library may only be trying. */
+	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
 	int r = f ? load_filter(f) : -ENOMEM;
 
 	seccomp_release(f);

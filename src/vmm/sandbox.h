@@ -24,7 +24,9 @@ int sandbox_early(const struct vm_config *c, struct err *e) MUST_CHECK;
  * sandbox_running() - give up system calls
  *
  * Called when all threads that exist at the start do exist; covers them and all later ones.  After
- * it no program can be executed, no socket be opened but unix ones, nothing be mounted or traced.
+ * it no program can be executed, no socket be opened but unix ones, nothing be mounted or traced:
+ * such an attempt kills the process (SIGSYS) and is logged by the host's kernel.  Other calls that
+ * are not needed fail with EPERM, or with ENOSYS where a library then falls back.
  *
  * Return: 0, or -errno with a sentence
  */

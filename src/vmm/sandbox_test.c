@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Confinement, tried out from inside: each case is a child that confines itself and then sins. */
+#include "vmm/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "vmm/config.h"
+
+#define TMP "/tmp/pecten-sandbox-XXXXXX"
+
+struct place {
+	char dir[sizeof(TMP)];
+	struct vm_config c; /* shares: "ro", "rw" (no device nodes), "root" (with) */
+};
+
+static const char *const names[] = { "ro", "rw", "root" };
+
+static int set_up(void **state)
+{
+	struct place *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	memcpy(p->dir, TMP, sizeof(TMP));
+	assert_non_null(mkdtemp(p->dir));
+
+	AUTO_FD at = open(p->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(at >= 0);
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		struct vm_share *s = &p->c.shares[i];
+
+		assert_int_equal(mkdirat(at, names[i], 0755), 0);
+		s->fd = openat(at, names[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+		assert_true(s->fd >= 0);
+		(void)snprintf(s->c.name, sizeof(s->c.name), "%s", names[i]);
+		s->c.is_ro = i == 0;
+		s->c.takes_devices = i == 2;
+		AUTO_FD file = openat(s->fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+		assert_true(file >= 0);
+	}
+	p->c.n_shares = ARRAY_LEN(names);
+	*state = p;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct place *p = *state;
+	AUTO_FD at = open(p->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	for (unsigned i = 0; i < p->c.n_shares; i++) {
+		static const char *const made[] = { "file", "new", "node" };
+
+		for (size_t k = 0; k < ARRAY_LEN(made); k++)
+			(void)unlinkat(p->c.shares[i].fd, made[k], 0);
+		(void)close(p->c.shares[i].fd);
+		assert_int_equal(unlinkat(at, names[i], AT_REMOVEDIR), 0);
+	}
+	assert_int_equal(rmdir(p->dir), 0);
+	free(p);
+	return 0;
+}
+
+static bool has_landlock(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
+}
+
+/* 0 or a positive errno. */
+static int outcome(long r)
+{
+	return r < 0 ? errno : 0;
+}
+
+static int open_at(const struct place *p, unsigned share, const char *name, int flags)
+{
+	return outcome(openat(p->c.shares[share].fd, name, flags | O_CLOEXEC, 0644));
+}
+
+static int open_elsewhere(const struct place *p)
+{
+	(void)p;
+	return outcome(open("/etc/passwd", O_RDONLY | O_CLOEXEC));
+}
+
+static int read_ro(const struct place *p)
+{
+	return open_at(p, 0, "file", O_RDONLY);
+}
+
+static int write_ro(const struct place *p)
+{
+	return open_at(p, 0, "file", O_WRONLY);
+}
+
+static int create_ro(const struct place *p)
+{
+	return open_at(p, 0, "new", O_CREAT | O_WRONLY);
+}
+
+static int create_rw(const struct place *p)
+{
+	return open_at(p, 1, "new", O_CREAT | O_WRONLY);
+}
+
+static int node_rw(const struct place *p)
+{
+	return outcome(mknodat(p->c.shares[1].fd, "node", S_IFCHR | 0600, 0x103));
+}
+
+static void *count(void *arg)
+{
+	++*(int *)arg;
+	return NULL;
+}
+
+static int thread(const struct place *p)
+{
+	pthread_t t;
+	int n = 0;
+
+	(void)p;
+	if (pthread_create(&t, NULL, count, &n) != 0)
+		return ENOSYS;
+	(void)pthread_join(t, NULL);
+	return n == 1 ? 0 : EIO;
+}
+
+static int unix_socket(const struct place *p)
+{
+	(void)p;
+	return outcome(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+static int inet_socket(const struct place *p)
+{
+	(void)p;
+	return outcome(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+static int vsock_socket(const struct place *p)
+{
+	(void)p;
+	return outcome(socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
+}
+
+static int tty_ioctl(const struct place *p)
+{
+	char c = 'x';
+
+	(void)p;
+	return outcome(ioctl(0, TIOCSTI, &c));
+}
+
+static int namespaces(const struct place *p)
+{
+	(void)p;
+	return outcome(syscall(SYS_unshare, 0x10000000 /* CLONE_NEWUSER */));
+}
+
+static int process(const struct place *p)
+{
+	(void)p;
+	return outcome(syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL));
+}
+
+static int signal_others(const struct place *p)
+{
+	(void)p;
+	return outcome(kill(getppid(), 0));
+}
+
+static int execute(const struct place *p)
+{
+	char *const argv[] = { NULL };
+
+	(void)p;
+	return outcome(syscall(SYS_execve, "/bin/true", argv, argv));
+}
+
+static int trace(const struct place *p)
+{
+	(void)p;
+	return outcome(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+}
+
+static int mount_something(const struct place *p)
+{
+	(void)p;
+	return outcome(mount("none", "/tmp", "tmpfs", 0, NULL));
+}
+
+static int serve(const struct place *p)
+{
+	(void)p;
+	return outcome(listen(0, 1));
+}
+
+/* clang-format off */
+#define DIES 1000
+static const struct sin {
+	const char *what;
+	int (*commit)(const struct place *p);
+	int result; /* 0, errno, or DIES */
+	bool by_landlock;
+} sins[] = {
+	{ "a file outside all shares",         open_elsewhere,  EACCES, true },
+	{ "reading a read-only share",         read_ro,         0,      false },
+	{ "writing a read-only share",         write_ro,        EACCES, true },
+	{ "a new file in a read-only share",   create_ro,       EACCES, true },
+	{ "a new file in a writable share",    create_rw,       0,      false },
+	{ "a device node in a volume",         node_rw,         EACCES, true },
+	{ "a thread",                          thread,          0,      false },
+	{ "a unix socket",                     unix_socket,     0,      false },
+	{ "an internet socket",                inet_socket,     EPERM,  false },
+	{ "a vsock socket",                    vsock_socket,    EPERM,  false },
+	{ "typing into a terminal",            tty_ioctl,       EPERM,  false },
+	{ "a user namespace",                  namespaces,      EPERM,  false },
+	{ "a process",                         process,         EPERM,  false },
+	{ "a signal to another process",       signal_others,   EPERM,  false },
+	{ "a program",                         execute,         DIES,   false },
+	{ "tracing",                           trace,           DIES,   false },
+	{ "a mount",                           mount_something, DIES,   false },
+	{ "a server",                          serve,           DIES,   false },
+};
+/* clang-format on */
+
+/* In a child: 200 if it could not confine itself. */
+static int confess(const struct place *p, const struct sin *s)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct err e = { 0 };
+
+		if (sandbox_early(&p->c, &e) < 0 || sandbox_running(&e) < 0)
+			_exit(200);
+		_exit(s->commit(p));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFSIGNALED(status))
+		return WTERMSIG(status) == SIGSYS ? DIES : -WTERMSIG(status);
+	return WEXITSTATUS(status);
+}
+
+static void what_is_not_needed_is_refused(void **state)
+{
+	const struct place *p = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(sins); i++) {
+		if (sins[i].by_landlock && !has_landlock())
+			continue;
+		print_message("%s\n", sins[i].what);
+		assert_int_equal(confess(p, &sins[i]), sins[i].result);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_is_not_needed_is_refused, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
