@@ -46,6 +46,7 @@ static int send_config(struct pecten_vm *vm)
 	m->u.config.ram_mib = vm->conf.ram_mib;
 	m->u.config.cpus = vm->conf.cpus;
 	m->u.config.log_level = vm->conf.log_level;
+	m->u.config.maps_owners = geteuid() != 0;
 	(void)snprintf(m->u.config.cmdline, sizeof(m->u.config.cmdline), "%s",
 		       vm->conf.cmdline ? vm->conf.cmdline : "");
 	return send_msg(vm, NULL, 0);
@@ -110,7 +111,6 @@ static int send_share(struct pecten_vm *vm, const char *name, const char *path, 
 		return err_errno(&vm->err, "cannot open the folder '%s'", path);
 	(void)snprintf(m->u.share.name, sizeof(m->u.share.name), "%s", name);
 	m->u.share.is_ro = is_ro;
-	m->u.share.is_mapped = geteuid() != 0;
 	m->u.share.takes_devices = strcmp(name, ROOT_NAME) == 0;
 	return send_msg(vm, &fd, 1);
 }

@@ -85,6 +85,12 @@ struct ctl_config {
 	uint64_t ram_mib;
 	uint32_t cpus;
 	uint32_t log_level; /* enum log_level */
+	/*
+	 * Whether files in shares belong to whom the host says (a VM process of root), or to our
+	 * user, shown as root, with other owners kept in extended attributes.
+	 */
+	uint32_t maps_owners;
+	uint32_t pad;
 	char cmdline[2048]; /* appended to the kernel's command line */
 };
 
@@ -96,11 +102,6 @@ struct ctl_kernel {
 struct ctl_share {
 	char name[CTL_NAME_MAX]; /* one path component: where the internal root shows it */
 	uint8_t is_ro;
-	/*
-	 * Whether files belong to whom the host says (a VM process of root), or to our user shown
-	 * as root with other owners kept in extended attributes.
-	 */
-	uint8_t is_mapped;
 	uint8_t takes_devices; /* whether the guest may make device nodes in it */
 };
 

@@ -65,15 +65,11 @@ static int fill_tree(struct share_unit *u, const struct vm_config *c, struct err
 int share_unit_create(const struct vm_config *c, struct loop *loop, struct share_unit **out,
 		      struct err *e)
 {
-	struct fs_config cfg = { .identity = FS_ID_AUTO };
+	const struct fs_config cfg = { .identity = c->c.maps_owners ? FS_ID_USER : FS_ID_AUTO };
 	struct share_unit *u = calloc(1, sizeof(*u));
 
 	if (!u)
 		return err_set(e, -ENOMEM, "no memory for a file server");
-	for (unsigned i = 0; i < c->n_shares; i++) {
-		if (c->shares[i].c.is_mapped)
-			cfg.identity = FS_ID_USER;
-	}
 
 	int r = fs_create(&cfg, &u->fs, e);
 	if (r == 0)

@@ -15,7 +15,7 @@ def msg(kind, body=b"", fds=0, damage=0):
 
 
 def config(cpus=2, ram_mib=512):
-    return msg(CONFIG, b"box".ljust(64, b"\0") + struct.pack("<QII", ram_mib, cpus, 2) + b"quiet")
+    return msg(CONFIG, b"box".ljust(64, b"\0") + struct.pack("<QIIII", ram_mib, cpus, 2, 0, 0) + b"quiet")
 
 
 def vsock(kind, port, path=b"", fds=0):
@@ -23,7 +23,7 @@ def vsock(kind, port, path=b"", fds=0):
 
 
 def share(name, is_ro=0):
-    return msg(SHARE, name.ljust(64, b"\0") + bytes([is_ro, 0, 1]), 1)
+    return msg(SHARE, name.ljust(64, b"\0") + bytes([is_ro, 1]), 1)
 
 
 CONTROL = {
