@@ -36,19 +36,13 @@ struct fixture {
 	struct virtio_rng *rng;
 };
 
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 static int setup(void **state)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
 
-	must(x != NULL && loop_create(&x->loop) == 0);
-	must(virtio_balloon_create(on_discard, x->loop, &x->b) == 0);
-	must(virtio_rng_create(x->loop, &x->rng) == 0);
+	fd_must(x != NULL && loop_create(&x->loop) == 0);
+	fd_must(virtio_balloon_create(on_discard, x->loop, &x->b) == 0);
+	fd_must(virtio_rng_create(x->loop, &x->rng) == 0);
 	fd_init(&x->f);
 	given.n = 0;
 	*state = x;
@@ -86,8 +80,8 @@ static void reported_pages_go_back(void **state)
 	uint32_t written;
 	uint16_t head;
 
-	must(fd_start(&x->f, virtio_balloon_dev(x->b), VIRTIO_BIT(VIRTIO_BALLOON_F_REPORTING)) ==
-	     0);
+	fd_must(fd_start(&x->f, virtio_balloon_dev(x->b), VIRTIO_BIT(VIRTIO_BALLOON_F_REPORTING)) ==
+		0);
 	memset(fd_at(&x->f, 0x200000), 0x77, 0x10000);
 	offer_pages(x, 2, 0x200000, 0x8000);
 	assert_true(fd_used(&x->f, 2, &head, &written));
@@ -114,7 +108,7 @@ static void inflated_pages_go_back_together(void **state)
 	uint32_t pages = 512, written;
 	uint16_t head;
 
-	must(fd_start(&x->f, virtio_balloon_dev(x->b), 0) == 0);
+	fd_must(fd_start(&x->f, virtio_balloon_dev(x->b), 0) == 0);
 	virtio_balloon_set_target(x->b, 2);
 	assert_int_equal(x->f.config_changes, 1);
 	(void)fd_offer(&x->f, 0,
@@ -143,7 +137,7 @@ static void random_numbers_differ(void **state)
 	uint32_t written;
 	uint16_t head;
 
-	must(fd_start(&x->f, virtio_rng_dev(x->rng), 0) == 0);
+	fd_must(fd_start(&x->f, virtio_rng_dev(x->rng), 0) == 0);
 	(void)fd_offer(&x->f, 0, (struct fd_buf[]){ FD_WRN(a, 1), FD_WRN(a + 1, 7999) }, 2);
 	(void)fd_offer(&x->f, 0, (struct fd_buf[]){ FD_WR(&b) }, 1);
 	(void)fd_offer(&x->f, 0, (struct fd_buf[]){ FD_RD(&zeros) }, 1);

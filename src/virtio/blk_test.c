@@ -21,26 +21,20 @@ struct fixture {
 	char path[64];
 };
 
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 static int setup_with(void **state, bool is_ro)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
 	struct disk *d;
 
-	must(x != NULL);
+	fd_must(x != NULL);
 	(void)snprintf(x->path, sizeof(x->path), "/tmp/pecten-blk-XXXXXX");
 	int fd = mkstemp(x->path);
-	must(fd >= 0 && ftruncate(fd, SECTORS * DISK_SECTOR) == 0);
-	must(disk_open_fd(fd, "test", is_ro, &d, NULL) == 0);
-	must(loop_create(&x->loop) == 0);
-	must(virtio_blk_create(d, "serial-number-that-is-too-long", x->loop, &x->b) == 0);
+	fd_must(fd >= 0 && ftruncate(fd, SECTORS * DISK_SECTOR) == 0);
+	fd_must(disk_open_fd(fd, "test", is_ro, &d, NULL) == 0);
+	fd_must(loop_create(&x->loop) == 0);
+	fd_must(virtio_blk_create(d, "serial-number-that-is-too-long", x->loop, &x->b) == 0);
 	fd_init(&x->f);
-	must(fd_start(&x->f, virtio_blk_dev(x->b), 0) == 0);
+	fd_must(fd_start(&x->f, virtio_blk_dev(x->b), 0) == 0);
 	*state = x;
 	return 0;
 }

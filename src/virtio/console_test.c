@@ -22,12 +22,6 @@ struct fixture {
 	size_t out_len[2];
 };
 
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 struct sink {
 	struct fixture *x;
 	unsigned port;
@@ -47,18 +41,18 @@ static int setup(void **state)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
 
-	must(x != NULL && pipe(x->in) == 0);
-	must(loop_create(&x->loop) == 0);
+	fd_must(x != NULL && pipe(x->in) == 0);
+	fd_must(loop_create(&x->loop) == 0);
 	sinks[0] = (struct sink){ x, 0 };
 	sinks[1] = (struct sink){ x, 1 };
 	const struct console_port_conf ports[2] = {
 		{ .is_console = true, .output = on_output, .arg = &sinks[0], .in_fd = -1 },
 		{ .name = "tty", .output = on_output, .arg = &sinks[1], .in_fd = x->in[0] },
 	};
-	must(virtio_console_create(ports, 2, x->loop, &x->c) == 0);
+	fd_must(virtio_console_create(ports, 2, x->loop, &x->c) == 0);
 	fd_init(&x->f);
-	must(fd_start(&x->f, virtio_console_dev(x->c), VIRTIO_BIT(VIRTIO_CONSOLE_F_MULTIPORT)) ==
-	     0);
+	fd_must(fd_start(&x->f, virtio_console_dev(x->c), VIRTIO_BIT(VIRTIO_CONSOLE_F_MULTIPORT)) ==
+		0);
 	*state = x;
 	return 0;
 }
@@ -75,25 +69,6 @@ static int teardown(void **state)
 		close(x->in[1]);
 	free(x);
 	return 0;
-}
-
-struct stopper {
-	struct loop_timer t;
-	struct loop *loop;
-};
-
-static void stop_soon(struct loop_timer *t)
-{
-	loop_stop(container_of(t, struct stopper, t)->loop);
-}
-
-/* Lets the device's loop run until what it can do now is done. */
-static void spin(struct fixture *x)
-{
-	struct stopper s = { .t = { .fn = stop_soon }, .loop = x->loop };
-
-	loop_timer_set(x->loop, &s.t, clock_now_ns() + 20000000);
-	loop_run(x->loop);
 }
 
 static void say(struct fixture *x, uint32_t id, uint16_t event, uint16_t value)
@@ -194,16 +169,16 @@ static void input_waits_for_the_guest(void **state)
 	assert_int_equal(write(x->in[1], "abcdefghij", 10), 10);
 	(void)fd_offer(&x->f, RX1, (struct fd_buf[]){ FD_WRN(buf[0], 4) }, 1);
 	fd_kick(&x->f, RX1);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x, RX1), 0); /* the port is not open */
 	say(x, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x, RX1), 1);
 	assert_memory_equal(buf[0], "abcd", 4);
 	(void)fd_offer(&x->f, RX1, (struct fd_buf[]){ FD_WRN(buf[1], 4) }, 1);
 	(void)fd_offer(&x->f, RX1, (struct fd_buf[]){ FD_WRN(buf[2], 4) }, 1);
 	fd_kick(&x->f, RX1);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x, RX1), 2);
 	assert_memory_equal(buf[2], "ij", 2);
 
@@ -212,7 +187,7 @@ static void input_waits_for_the_guest(void **state)
 	fd_kick(&x->f, RX1);
 	close(x->in[1]);
 	x->in[1] = -1;
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x, RX1), 0);
 }
 

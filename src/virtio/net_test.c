@@ -24,25 +24,19 @@ struct fixture {
 	int peer;
 };
 
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 static int setup(void **state)
 {
 	static const uint8_t mac[6] = { 2, 0, 0, 0, 0, 1 };
 	struct fixture *x = calloc(1, sizeof(*x));
 	int pair[2];
 
-	must(x != NULL && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-	must(loop_create(&x->loop) == 0);
-	must(virtio_net_create(pair[0], mac, 1500, x->loop, &x->n) == 0);
+	fd_must(x != NULL && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	fd_must(loop_create(&x->loop) == 0);
+	fd_must(virtio_net_create(pair[0], mac, 1500, x->loop, &x->n) == 0);
 	x->peer = pair[1];
-	must(fcntl(x->peer, F_SETFL, O_NONBLOCK) == 0);
+	fd_must(fcntl(x->peer, F_SETFL, O_NONBLOCK) == 0);
 	fd_init(&x->f);
-	must(fd_start(&x->f, virtio_net_dev(x->n), VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF)) == 0);
+	fd_must(fd_start(&x->f, virtio_net_dev(x->n), VIRTIO_BIT(VIRTIO_NET_F_MRG_RXBUF)) == 0);
 	*state = x;
 	return 0;
 }
@@ -58,24 +52,6 @@ static int teardown(void **state)
 		close(x->peer);
 	free(x);
 	return 0;
-}
-
-struct stopper {
-	struct loop_timer t;
-	struct loop *loop;
-};
-
-static void stop_soon(struct loop_timer *t)
-{
-	loop_stop(container_of(t, struct stopper, t)->loop);
-}
-
-static void spin(struct fixture *x)
-{
-	struct stopper s = { .t = { .fn = stop_soon }, .loop = x->loop };
-
-	loop_timer_set(x->loop, &s.t, clock_now_ns() + 10000000);
-	loop_run(x->loop);
 }
 
 static void from_peer(struct fixture *x, const void *p, size_t len, uint32_t prefix)
@@ -151,7 +127,7 @@ static void a_full_socket_keeps_the_framing(void **state)
 
 		if (n > 0)
 			len += (size_t)n;
-		spin(x);
+		fd_spin(x->loop);
 		done += fetch(x, TX, NULL);
 	}
 	assert_int_equal(done, sent);
@@ -173,17 +149,17 @@ static void frames_come_in_over_as_many_buffers_as_needed(void **state)
 		frame[k] = (uint8_t)(k * 5);
 	fd_kick(&x->f, RX);
 	from_peer(x, frame, 3000, 3000);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x, RX, NULL), 0);
 	for (int k = 0; k < 2; k++)
 		(void)fd_offer(&x->f, RX, (struct fd_buf[]){ FD_WRN(buf[k], 1024) }, 1);
 	fd_kick(&x->f, RX);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x, RX, NULL), 0); /* not enough of them yet, and none is lost */
 	for (int k = 2; k < 4; k++)
 		(void)fd_offer(&x->f, RX, (struct fd_buf[]){ FD_WRN(buf[k], 1024) }, 1);
 	fd_kick(&x->f, RX);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x, RX, written), 3);
 	struct virtio_net_hdr_mrg_rxbuf h;
 	memcpy(&h, buf[0], sizeof(h));
@@ -195,9 +171,9 @@ static void frames_come_in_over_as_many_buffers_as_needed(void **state)
 
 	/* In pieces, and several at once. */
 	from_peer(x, frame, 20, 60);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(write(x->peer, frame, 40), 40);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x, RX, written), 1);
 	assert_int_equal(written[0], 72);
 }
@@ -215,7 +191,7 @@ static void without_merging_large_frames_are_lost_alone(void **state)
 	fd_kick(&x->f, RX);
 	from_peer(x, frame, 2000, 2000);
 	from_peer(x, frame, 100, 100);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x, RX, written), 2);
 	assert_int_equal(written[0], 0);
 	assert_int_equal(written[1], 112);
@@ -234,7 +210,7 @@ static void a_helper_that_ends_takes_the_link_down(void **state)
 	fd_kick(&x->f, RX);
 	close(x->peer);
 	x->peer = -1;
-	spin(x);
+	fd_spin(x->loop);
 	(void)virtio_config_read(virtio_net_dev(x->n), 0, &c, sizeof(c));
 	assert_int_equal(c.status, 0);
 	assert_int_equal(x->f.config_changes, 1);
@@ -251,7 +227,7 @@ static void a_helper_that_talks_nonsense_is_left(void **state)
 
 	fd_kick(&x->f, RX);
 	from_peer(x, NULL, 0, NET_FRAME_MAX + 1);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(x->f.config_changes, 1);
 }
 

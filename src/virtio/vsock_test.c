@@ -45,19 +45,13 @@ struct fixture {
 	uint32_t fwd_cnt;          /* the guest's, in its next packet */
 };
 
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 static int listen_at(struct sockaddr_un *a, const char *dir, const char *name)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	*a = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	(void)snprintf(a->sun_path, sizeof(a->sun_path), "%s/%s", dir, name);
-	must(fd >= 0 && bind(fd, (void *)a, sizeof(*a)) == 0 && listen(fd, 8) == 0);
+	fd_must(fd >= 0 && bind(fd, (void *)a, sizeof(*a)) == 0 && listen(fd, 8) == 0);
 	return fd;
 }
 
@@ -66,19 +60,19 @@ static int setup(void **state)
 	struct fixture *x = calloc(1, sizeof(*x));
 	int pair[2];
 
-	must(x != NULL && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	fd_must(x != NULL && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	(void)snprintf(x->dir, sizeof(x->dir), "/tmp/pecten-vsock-XXXXXX");
-	must(mkdtemp(x->dir) != NULL);
-	must(loop_create(&x->loop) == 0);
-	must(virtio_vsock_create(CID, x->loop, &x->d) == 0);
+	fd_must(mkdtemp(x->dir) != NULL);
+	fd_must(loop_create(&x->loop) == 0);
+	fd_must(virtio_vsock_create(CID, x->loop, &x->d) == 0);
 	struct vsock *v = virtio_vsock_ports(x->d);
-	must(vsock_add_listener(v, GUEST, listen_at(&x->listen_addr, x->dir, "in")) == 0);
+	fd_must(vsock_add_listener(v, GUEST, listen_at(&x->listen_addr, x->dir, "in")) == 0);
 	x->path_fd = listen_at(&x->path_addr, x->dir, "out");
-	must(vsock_add_path(v, HOST, x->path_addr.sun_path) == 0);
-	must(vsock_add_stream(v, STREAM, pair[0]) == 0);
+	fd_must(vsock_add_path(v, HOST, x->path_addr.sun_path) == 0);
+	fd_must(vsock_add_stream(v, STREAM, pair[0]) == 0);
 	x->stream = pair[1];
 	fd_init(&x->f);
-	must(fd_start(&x->f, virtio_vsock_dev(x->d), 0) == 0);
+	fd_must(fd_start(&x->f, virtio_vsock_dev(x->d), 0) == 0);
 	*state = x;
 	return 0;
 }
@@ -99,24 +93,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-struct stopper {
-	struct loop_timer t;
-	struct loop *loop;
-};
-
-static void stop_soon(struct loop_timer *t)
-{
-	loop_stop(container_of(t, struct stopper, t)->loop);
-}
-
-static void spin(struct fixture *x)
-{
-	struct stopper s = { .t = { .fn = stop_soon }, .loop = x->loop };
-
-	loop_timer_set(x->loop, &s.t, clock_now_ns() + 10000000);
-	loop_run(x->loop);
-}
-
 static void offer(struct fixture *x, unsigned n)
 {
 	while (n-- > 0) {
@@ -126,7 +102,7 @@ static void offer(struct fixture *x, unsigned n)
 			       (struct fd_buf[]){ FD_WR(&p->h), FD_WRN(p->data, PKT_MAX) }, 2);
 	}
 	fd_kick(&x->f, RX);
-	spin(x);
+	fd_spin(x->loop);
 }
 
 static unsigned fetch(struct fixture *x)
@@ -169,7 +145,7 @@ static void say(struct fixture *x, uint32_t guest_port, uint32_t host_port, uint
 		       len ? 3 : 2);
 	fd_kick(&x->f, TX);
 	assert_true(fd_used(&x->f, TX, &head, &written));
-	spin(x);
+	fd_spin(x->loop);
 }
 
 /* One packet that the device must have sent. */
@@ -352,7 +328,7 @@ static void bytes_wait_for_a_slow_host_and_keep_their_order(void **state)
 			break;
 		if (n < 0) {
 			assert_int_equal(errno, EAGAIN);
-			spin(x);
+			fd_spin(x->loop);
 			continue;
 		}
 		for (ssize_t k = 0; k < n; k++)
@@ -395,7 +371,7 @@ static void packets_that_make_no_sense_are_refused(void **state)
 	(void)fd_offer(&x->f, TX, (struct fd_buf[]){ FD_RD(&h) }, 1);
 	fd_kick(&x->f, TX);
 	assert_true(fd_used(&x->f, TX, &head, &written));
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fetch(x), 0);
 
 	/* Many refusals without room for them: the guest waits, and hears all of them. */
@@ -436,7 +412,7 @@ static void a_reset_ends_all_connections(void **state)
 	close(fd);
 	/* Connections wait in the backlog for the guest to come back. */
 	fd = host_connects(x);
-	spin(x);
+	fd_spin(x->loop);
 	assert_int_equal(fd_start(&x->f, virtio_vsock_dev(x->d), 0), 0);
 	offer(x, 1);
 	hears(x, VIRTIO_VSOCK_OP_REQUEST);

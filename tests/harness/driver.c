@@ -4,12 +4,19 @@
 
 #include <linux/virtio_config.h>
 
+#define SPIN_ROUNDS 8 /* the longest chain of events that a test sets off is half as long */
+
 static void check(bool ok, const char *what)
 {
 	if (ok)
 		return;
 	(void)fprintf(stderr, "harness: %s\n", what);
 	abort();
+}
+
+void fd_must(bool ok)
+{
+	check(ok, "a fixture cannot be set up");
 }
 
 void fd_init(struct fake_driver *f)
@@ -147,6 +154,26 @@ void fd_kick(struct fake_driver *f, unsigned queue)
 {
 	if (f->dev->is_running && !f->dev->needs_reset)
 		f->dev->ops->on_notify(f->dev, &f->dev->vqs[queue]);
+}
+
+struct stopper {
+	struct loop_msg m;
+	struct loop *loop;
+};
+
+static void stop_loop(struct loop_msg *m)
+{
+	loop_stop(container_of(m, struct stopper, m)->loop);
+}
+
+void fd_spin(struct loop *loop)
+{
+	for (unsigned i = 0; i < SPIN_ROUNDS; i++) {
+		struct stopper s = { .m = { .fn = stop_loop }, .loop = loop };
+
+		loop_post(loop, &s.m);
+		loop_run(loop);
+	}
 }
 
 bool fd_used(struct fake_driver *f, unsigned queue, uint16_t *head, uint32_t *written)

@@ -20,6 +20,7 @@
 
 #include <linux/virtio_ring.h>
 
+#include "host/loop.h"
 #include "mem/gm.h"
 #include "virtio/virtio_dev.h"
 
@@ -69,6 +70,9 @@ struct fd_buf {
 #define FD_RDN(p, bytes) ((struct fd_buf){ (p), (uint32_t)(bytes), false })
 #define FD_WRN(p, bytes) ((struct fd_buf){ (p), (uint32_t)(bytes), true })
 
+/* For what a fixture takes for granted, where an assertion of cmocka has no test to fail. */
+void fd_must(bool ok);
+
 void fd_init(struct fake_driver *f);
 void fd_fini(struct fake_driver *f);
 
@@ -96,6 +100,14 @@ uint16_t fd_offer(struct fake_driver *f, unsigned queue, const struct fd_buf *bu
 
 /* Notifies; the device has dealt with it on return, as far as it works on its own loop. */
 void fd_kick(struct fake_driver *f, unsigned queue);
+
+/**
+ * fd_spin() - let a device's loop do all that it can do now
+ * @loop:	has no thread
+ *
+ * What is ready is handled, and what that makes ready, several times over; nothing is waited for.
+ */
+void fd_spin(struct loop *loop);
 
 /**
  * fd_used() - fetch one used chain

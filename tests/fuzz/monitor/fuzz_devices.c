@@ -31,36 +31,9 @@ enum { BLK, CONSOLE, VSOCK, NET, BALLOON, RNG, DEVICES };
 #define CHAINS_MAX 64
 #define BUF_MAX    1024
 
-struct stopper {
-	struct loop_msg m;
-	struct loop *loop;
-};
-
-static void must(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
-static void stop_soon(struct loop_msg *m)
-{
-	loop_stop(container_of(m, struct stopper, m)->loop);
-}
-
-/* Lets the device's loop handle what is ready; a timer would cost a millisecond each time. */
-static void spin(struct loop *l)
-{
-	for (int n = 0; n < 3; n++) {
-		struct stopper s = { .m = { .fn = stop_soon }, .loop = l };
-
-		loop_post(l, &s.m);
-		loop_run(l);
-	}
-}
-
 static int on_discard(void *at, uint64_t len)
 {
-	must((uintptr_t)at % shm_page_size() == 0 && len % shm_page_size() == 0);
+	fd_must((uintptr_t)at % shm_page_size() == 0 && len % shm_page_size() == 0);
 	memset(at, 0, len);
 	return 0;
 }
@@ -69,7 +42,7 @@ static int socket_pair(int *peer)
 {
 	int pair[2];
 
-	must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+	fd_must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
 	*peer = pair[1];
 	return pair[0];
 }
@@ -89,9 +62,9 @@ static struct virtio_dev *make_blk(struct target *t)
 	struct disk *d;
 	int fd = memfd_create("disk", MFD_CLOEXEC);
 
-	must(fd >= 0 && ftruncate(fd, DISK_LEN) == 0);
-	must(disk_open_fd(fd, "fuzz", false, &d, NULL) == 0);
-	must(virtio_blk_create(d, "serial", t->loop, &b) == 0);
+	fd_must(fd >= 0 && ftruncate(fd, DISK_LEN) == 0);
+	fd_must(disk_open_fd(fd, "fuzz", false, &d, NULL) == 0);
+	fd_must(virtio_blk_create(d, "serial", t->loop, &b) == 0);
 	t->obj = b;
 	t->destroy = (void (*)(void *))virtio_blk_destroy;
 	return virtio_blk_dev(b);
@@ -106,8 +79,8 @@ static struct virtio_dev *make_console(struct target *t)
 	};
 	struct virtio_console *c;
 
-	must(virtio_console_create(ports, 2, t->loop, &c) == 0);
-	must(write(fd, "typed", 5) == 5);
+	fd_must(virtio_console_create(ports, 2, t->loop, &c) == 0);
+	fd_must(write(fd, "typed", 5) == 5);
 	close(fd);
 	t->obj = c;
 	t->destroy = (void (*)(void *))virtio_console_destroy;
@@ -119,9 +92,9 @@ static struct virtio_dev *make_vsock(struct target *t)
 	struct virtio_vsock *v;
 	int fd = socket_pair(&t->peer);
 
-	must(virtio_vsock_create(3, t->loop, &v) == 0);
-	must(vsock_add_stream(virtio_vsock_ports(v), 1, fd) == 0);
-	must(write(t->peer, "to the guest", 12) == 12);
+	fd_must(virtio_vsock_create(3, t->loop, &v) == 0);
+	fd_must(vsock_add_stream(virtio_vsock_ports(v), 1, fd) == 0);
+	fd_must(write(t->peer, "to the guest", 12) == 12);
 	t->obj = v;
 	t->destroy = (void (*)(void *))virtio_vsock_destroy;
 	return virtio_vsock_dev(v);
@@ -132,7 +105,7 @@ static struct virtio_dev *make_net(struct target *t, const uint8_t *from_host, s
 	static const uint8_t mac[6] = { 2 };
 	struct virtio_net *n;
 
-	must(virtio_net_create(socket_pair(&t->peer), mac, 1500, t->loop, &n) == 0);
+	fd_must(virtio_net_create(socket_pair(&t->peer), mac, 1500, t->loop, &n) == 0);
 	(void)!write(t->peer, from_host, len);
 	t->obj = n;
 	t->destroy = (void (*)(void *))virtio_net_destroy;
@@ -143,7 +116,7 @@ static struct virtio_dev *make_balloon(struct target *t)
 {
 	struct virtio_balloon *b;
 
-	must(virtio_balloon_create(on_discard, t->loop, &b) == 0);
+	fd_must(virtio_balloon_create(on_discard, t->loop, &b) == 0);
 	t->obj = b;
 	t->destroy = (void (*)(void *))virtio_balloon_destroy;
 	return virtio_balloon_dev(b);
@@ -153,7 +126,7 @@ static struct virtio_dev *make_rng(struct target *t)
 {
 	struct virtio_rng *r;
 
-	must(virtio_rng_create(t->loop, &r) == 0);
+	fd_must(virtio_rng_create(t->loop, &r) == 0);
 	t->obj = r;
 	t->destroy = (void (*)(void *))virtio_rng_destroy;
 	return virtio_rng_dev(r);
@@ -206,7 +179,7 @@ static void one_chain(struct fake_driver *f, struct rd *r)
 	(void)fd_offer(f, queue, bufs, n);
 	fd_kick(f, queue);
 	while (fd_used(f, queue, &head, &written))
-		must(written <= 8 * BUF_MAX);
+		fd_must(written <= 8 * BUF_MAX);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -217,19 +190,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unsigned kind = rd_u8(&r) % DEVICES;
 
 	log_set_level(LOG_OFF);
-	must(loop_create(&t.loop) == 0);
+	fd_must(loop_create(&t.loop) == 0);
 	t.dev = make(&t, kind, &r);
 	if (!f.ram)
 		fd_init(&f);
 	memset(f.ram, 0, f.heap);
 	f.heap = 0x1000;
-	must(fd_start(&f, t.dev, virtio_features(t.dev) & rd_le64(&r) & ~(UINT64_C(3) << 28)) == 0);
+	fd_must(fd_start(&f, t.dev, virtio_features(t.dev) & rd_le64(&r) & ~(UINT64_C(3) << 28)) ==
+		0);
 	for (unsigned n = 0; n < CHAINS_MAX && rd_left(&r) > 0; n++) {
 		one_chain(&f, &r);
 		if (n % 4 == 3) {
 			uint8_t sink[4096];
 
-			spin(t.loop);
+			fd_spin(t.loop);
 			while (t.peer >= 0 && read(t.peer, sink, sizeof(sink)) > 0)
 				;
 		}
@@ -240,14 +214,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			rd_copy(&r, config, sizeof(config));
 			virtio_config_write(t.dev, config[0], config + 4, config[1] % 5);
 			f.heap = 0x1000;
-			must(fd_start(&f, t.dev, 0) == 0);
+			fd_must(fd_start(&f, t.dev, 0) == 0);
 		}
 	}
-	spin(t.loop);
+	fd_spin(t.loop);
 	virtio_stop(t.dev);
 	f.dev = NULL;
 	t.destroy(t.obj);
-	spin(t.loop);
+	fd_spin(t.loop);
 	loop_destroy(t.loop);
 	if (t.peer >= 0)
 		close(t.peer);
