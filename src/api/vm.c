@@ -274,6 +274,13 @@ static void PRINTF_FMT(2, 3) say_machine(struct pecten_exit *how, const char *fm
 	va_end(ap);
 }
 
+/* What the kernel says when it has nothing left to kill (mm/oom_kill.c). */
+static bool is_out_of_memory(const struct ctl_ended *end)
+{
+	return end->how == CTL_END_PANIC && (strstr(end->text, "deadlocked on memory") ||
+					     strstr(end->text, "no killable processes"));
+}
+
 static void explain_end(struct vm_run *run, struct pecten_exit *how)
 {
 	const struct session *s = &run->vm->session;
@@ -285,6 +292,10 @@ static void explain_end(struct vm_run *run, struct pecten_exit *how)
 		exit_of_session(s, how);
 	} else if (run->told_vm) {
 		exit_of_machine(how, "the machine was stopped");
+		how->status = 128 + SIGKILL;
+	} else if (run->has_ended && is_out_of_memory(&run->end)) {
+		exit_of_machine(how, "the guest ran out of memory and its kernel found nothing "
+				     "left to end; give the VM more with --memory");
 		how->status = 128 + SIGKILL;
 	} else if (run->has_ended && run->end.how == CTL_END_PANIC) {
 		say_machine(how, "the guest's kernel crashed: %.900s", run->end.text);
