@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+# lab-limit: 2400
+# lab-args-by-hand: boot 5
+# lab-args-by-hand: memory 3
+# lab-args-by-hand: files 3
+"""Measures pecten-vm against QEMU's microvm and kvmtool, inside the emulated machine of tests/lab.
+
+  in_lab.py boot|memory|files ROUNDS
+
+All get the same kernel, command line and initramfs (bench/machine/guest.c is its init); rounds are
+interleaved, medians are printed.  KVM's tracepoints tell when a vCPU first runs and when the guest's
+program does.  See bench/machine/run, which starts this.
+"""
+import collections
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+LAB = os.environ["LAB"]
+TRACE = "/sys/kernel/tracing"
+MIB = 256
+WORDS = "quiet reboot=t panic=-1 tsc=reliable no_timer_check mitigations=off nokaslr audit=0"
+KERNEL = f"{LAB}/debian/vmlinux"
+BZIMAGE = f"{LAB}/debian/vmlinuz"
+INITRD = f"{LAB}/bench/initramfs"
+ENV = dict(os.environ, LD_LIBRARY_PATH=f"{LAB}/bin", PECTEN_LIBEXEC=f"{LAB}/bin",
+           PECTEN_KRUNFW=f"{LAB}/libkrunfw.so.5")
+
+
+def write(path, text):
+    with open(f"{TRACE}/{path}", "w", encoding="ascii") as f:
+        f.write(text)
+
+
+def pecten(words, *more, kernel=KERNEL):
+    return ["vmboot", f"{LAB}/bin/pecten-vm", "-k", kernel, "-i", INITRD, "-m", str(MIB),
+            "-a", f"{WORDS} {words}", *more]
+
+
+def qemu(words, *more, shared=False):
+    ram = (["-object", f"memory-backend-memfd,id=ram,size={MIB}M,share=on"] if shared else [])
+    machine = "microvm,accel=kvm,pit=off,pic=off,rtc=off,auto-kernel-cmdline=off"
+    return ["qemu-system-x86_64", "-M", machine + (",memory-backend=ram" if shared else ""), *ram,
+            "-cpu", "host", "-m", str(MIB), "-smp", "1", "-kernel", KERNEL, "-initrd", INITRD,
+            "-append", f"{WORDS} {words}", "-nodefaults", "-no-user-config", "-display", "none",
+            "-no-reboot", *more]
+
+
+def kvmtool(words):
+    return [f"{LAB}/bin/lkvm-static", "run", "-k", BZIMAGE, "-i", INITRD, "-m", str(MIB), "-c", "1",
+            "-p", f"{WORDS} {words}", "--console", "virtio", "-n", "mode=none"]
+
+
+def traced(argv, limit=120):
+    """Milliseconds from exec to the first vCPU run, to the guest's mark and to the end; exits."""
+    write("trace", "")
+    write("tracing_on", "1")
+    start = time.clock_gettime(time.CLOCK_MONOTONIC)
+    subprocess.run(argv, env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, timeout=limit, check=False)
+    end = time.clock_gettime(time.CLOCK_MONOTONIC)
+    write("tracing_on", "0")
+    first = mark = None
+    exits = collections.Counter()
+    with open(f"{TRACE}/trace", encoding="ascii", errors="replace") as f:
+        for line in f:
+            m = re.search(r" (\d+\.\d+): (kvm_\w+):(.*)", line)
+            if not m:
+                continue
+            at, what, rest = float(m[1]), m[2], m[3]
+            if what == "kvm_entry" and first is None:
+                first = at
+            elif what == "kvm_pio" and mark is None and " 0xe9 " in rest:
+                mark = at
+            elif what == "kvm_exit" and mark is None:
+                exits[re.search(r"reason (?:EXIT_)?(\w+)", rest)[1]] += 1
+    if first is None or mark is None:
+        raise SystemExit(f"{argv[0]}: no sign of the guest")
+    return {"vmm": (first - start) * 1e3, "guest": (mark - first) * 1e3,
+            "to program": (mark - start) * 1e3, "all": (end - start) * 1e3,
+            "exits": sum(exits.values()), "reasons": exits}
+
+
+def show(name, runs, keys, base=None):
+    medians = {k: statistics.median(r[k] for r in runs) for k in keys}
+    print(f"{name:24}" + "".join(f"{k} {medians[k]:8.0f}  " for k in keys)
+          + (f"ratio {medians[keys[-2]] / base:.2f}" if base else ""), flush=True)
+    return medians
+
+
+def boot(rounds):
+    write("trace_clock", "mono")
+    write("buffer_size_kb", "65536")
+    for event in ("kvm_entry", "kvm_exit"):
+        write(f"events/kvm/{event}/enable", "1")
+    write("events/kvm/kvm_pio/filter", "port == 233")
+    write("events/kvm/kvm_pio/enable", "1")
+    first = [f"{LAB}/bin/bench_guest", "only"]
+    ways = {
+        "pecten, ELF": pecten("bench=boot"),
+        "QEMU microvm, ELF": qemu("bench=boot"),
+        "pecten, bzImage": pecten("bench=boot", kernel=BZIMAGE),
+        "pecten run, libkrunfw": ["pecten", "run", "--engine", "kvm", "-m", f"{MIB}M",
+                                  os.environ["ROOT"], "--", *first],
+    }
+    if os.path.exists(f"{LAB}/bin/lkvm-static"):
+        ways["kvmtool, bzImage"] = kvmtool("bench=boot")
+    runs = {name: [] for name in ways}
+    for n in range(rounds):
+        for name, argv in ways.items():
+            runs[name].append(traced(argv))
+            print(f"# {n} {name}: {runs[name][-1]['to program']:.0f} ms", flush=True)
+    keys = ["vmm", "guest", "all", "to program", "exits"]
+    base = statistics.median(r["to program"] for r in runs["pecten, ELF"])
+    for name, got in runs.items():
+        show(name, got, keys, base)
+        print("   ", dict(got[0]["reasons"].most_common(8)))
+
+
+def resident(pid):
+    """KiB of a VM process that are not the guest's RAM."""
+    total = ram = 0
+    size = 0
+    with open(f"/proc/{pid}/smaps", encoding="ascii") as f:
+        for line in f:
+            key, _, value = line.partition(":")
+            if key == "Size":
+                size = int(value.split()[0])
+            elif key == "Rss":
+                rss = int(value.split()[0])
+                total += rss
+                if size >= MIB * 1024 // 2:
+                    ram += rss
+    return total - ram, ram
+
+
+def memory(rounds):
+    found = []
+    for _ in range(rounds):
+        p = subprocess.Popen(["pecten", "run", "--engine", "kvm", "-m", f"{MIB}M", "-v", "/tmp:/mnt",
+                              os.environ["ROOT"], "--", "sh", "-c",
+                              "ls -lR /usr/lib >/dev/null; echo up; cat"], env=ENV,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        p.stdout.readline()
+        vm = subprocess.run(["pgrep", "-x", "pecten-vm"], stdout=subprocess.PIPE, text=True,
+                            check=True).stdout.split()[0]
+        with open(f"/proc/{vm}/status", encoding="ascii") as f:
+            threads = re.search(r"Threads:\s*(\d+)", f.read())[1]
+        found.append(resident(vm))
+        with open(f"/proc/{p.pid}/status", encoding="ascii") as f:
+            cli = re.search(r"VmRSS:\s*(\d+)", f.read())[1]
+        p.communicate()
+    own = statistics.median(f[0] for f in found)
+    print(f"pecten-vm: {own:.0f} KiB without the guest's RAM, {threads} threads; pecten: {cli} KiB")
+
+
+def read_result(path):
+    with open(path, "rb") as f:
+        text = f.read(2048).split(b"\0")[0].decode()
+    got = {}
+    for line in text.splitlines():
+        key, value = line.split()
+        if key in ("failed", "short"):
+            raise SystemExit(f"{path}: {line}")
+        got[key if key not in got else "small_" + key] = int(value) / 1000
+    return got
+
+
+def with_virtiofsd(folder, argv):
+    root = f"{LAB}/virtiofsd"
+    lib = f"{root}/usr/lib/x86_64-linux-gnu"
+    if os.path.exists("fs.sock"):
+        os.unlink("fs.sock")
+    d = subprocess.Popen([f"{lib}/ld-linux-x86-64.so.2", "--library-path", lib,
+                          f"{root}/usr/libexec/virtiofsd", "--socket-path=fs.sock",
+                          f"--shared-dir={folder}", "--sandbox=none", "--cache=auto"],
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not os.path.exists("fs.sock"):
+        time.sleep(0.05)
+    subprocess.run(argv, env=ENV, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, timeout=300, check=False)
+    d.terminate()
+    d.wait()
+
+
+def files(rounds):
+    runs = {name: [] for name in ("pecten fs", "QEMU and virtiofsd", "pecten blk", "QEMU blk")}
+    quiet = {"env": ENV, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
+             "stderr": subprocess.DEVNULL, "timeout": 300, "check": False}
+    for _ in range(rounds):
+        for name, got in runs.items():
+            shutil.rmtree("share", ignore_errors=True)
+            os.mkdir("share")
+            with open("disk", "wb") as f:
+                f.truncate(80 << 20)
+            if name == "pecten fs":
+                subprocess.run(pecten("bench=fs benchdir=/mnt/share0", "-s",
+                                      f"share0={os.getcwd()}/share"), **quiet)
+            elif name == "pecten blk":
+                subprocess.run(pecten("bench=blk", "-d", "disk"), **quiet)
+            elif name == "QEMU blk":
+                subprocess.run(qemu("bench=blk", "-drive", "if=none,id=d,file=disk,format=raw",
+                                    "-device", "virtio-blk-device,drive=d"), **quiet)
+            else:
+                with_virtiofsd(f"{os.getcwd()}/share", qemu(
+                    "bench=fs benchdir=/mnt", "-chardev", "socket,id=f,path=fs.sock", "-device",
+                    "vhost-user-fs-device,chardev=f,tag=pecten,queue-size=1024", shared=True))
+            got.append(read_result("disk" if "blk" in name else "share/result"))
+            print("#", name, got[-1], flush=True)
+    for name, got in runs.items():
+        print(f"{name:20}", {k: round(statistics.median(r[k] for r in got)) for k in got[0]})
+
+
+def main():
+    {"boot": boot, "memory": memory, "files": files}[sys.argv[1]](int(sys.argv[2]))
+
+
+if __name__ == "__main__":
+    main()
