@@ -9,7 +9,7 @@ machines in the lab:
     cli_test.py [PREFIX...]
 
 A test is a function named test_*; its docstring is the sentence that is reported.  A prefix, such
-as "exec", chooses tests; one that begins with "-" leaves them out.
+as "exec", chooses tests; one that begins with "-" leaves them out, and after "=" comes a whole name.
 """
 
 import fcntl
@@ -106,12 +106,21 @@ def says(result, words):
         raise AssertionError(f"stderr does not say {words!r} in one sentence: {text!r}")
 
 
+def boots(count):
+    """How many machines a test starts, if it is not one: the lab shares its time by that."""
+    def mark(test):
+        test.boots = count
+        return test
+    return mark
+
+
 def digest(data):
     return hashlib.sha256(data).hexdigest()
 
 
 # --- exit status ---------------------------------------------------------------------------------
 
+@boots(3)
 def test_exit_status():
     """the exit status is the command's"""
     equal(ok(sh("exit 0")).stdout, b"")
@@ -119,6 +128,7 @@ def test_exit_status():
     ok(sh("exit 255"), 255)
 
 
+@boots(3)
 def test_exit_signal():
     """a command ended by signal N gives 128+N"""
     ok(sh("kill -KILL $$"), 137)
@@ -126,6 +136,7 @@ def test_exit_signal():
     ok(sh("kill -SEGV $$"), 139)
 
 
+@boots(4)
 def test_exit_not_found():
     """an unknown command gives 127, one that cannot be executed 126, each with a sentence"""
     says(ok(run("no-such-command"), 127), "no such command")
@@ -134,6 +145,7 @@ def test_exit_not_found():
     says(ok(run("/etc"), 126), "Permission denied")
 
 
+@boots(3)
 def test_exit_set_up():
     """what cannot be set up in the guest gives 125 and a sentence"""
     says(ok(run("true", options=["-w", "/no/where"]), 125), "working directory")
@@ -143,6 +155,7 @@ def test_exit_set_up():
 
 # --- stdio ---------------------------------------------------------------------------------------
 
+@boots(4)
 def test_stdio_exact():
     """random data comes back byte for byte through pipes"""
     data = os.urandom(DATA)
@@ -151,6 +164,7 @@ def test_stdio_exact():
     equal(result.stderr, b"")
 
 
+@boots(2)
 def test_stdio_both():
     """stdout and stderr are separate, complete and byte-exact at the same time"""
     data = os.urandom(DATA // 4)
@@ -159,6 +173,7 @@ def test_stdio_both():
     equal(digest(result.stderr), digest(data), "stderr")
 
 
+@boots(2)
 def test_stdio_slow_reader():
     """a reader that pauses loses nothing, and holds up nothing but its own stream"""
     size = 4 << 20
@@ -193,12 +208,14 @@ def test_stdio_slow_writer():
     p.stderr.close()
 
 
+@boots(2)
 def test_stdio_eof():
     """the end of stdin is the end of stdin"""
     equal(ok(run("wc", "-c", data=b"")).stdout.strip(), b"0")
     equal(ok(run("wc", "-c", data=b"x" * 100001)).stdout.strip(), b"100001")
 
 
+@boots(2)
 def test_stdio_unread():
     """a command that does not read its stdin ends all the same"""
     equal(ok(run("head", "-c", "3", data=b"abc" * (8 << 20))).stdout, b"abc")
@@ -215,6 +232,7 @@ def test_stdio_reader_gone():
     p.stderr.close()
 
 
+@boots(2)
 def test_stdio_reopen():
     """/dev/stdout and /dev/stderr can be opened again, by root and by others"""
     for user in ("0", "12345:54321"):
@@ -225,6 +243,7 @@ def test_stdio_reopen():
         equal(result.stderr, b"err\nagain\n", user)
 
 
+@boots(2)
 def test_stdio_files():
     """stdin, stdout and stderr may be files"""
     with tempfile.TemporaryFile() as f, tempfile.TemporaryFile() as out:
@@ -245,6 +264,7 @@ def test_stdio_background():
         raise AssertionError("it took too long")
 
 
+@boots(2)
 def test_stdio_last_words():
     """output right before the end arrives"""
     for _ in range(2 if REAL else 10):
@@ -270,6 +290,7 @@ def test_env():
     equal("TERM" in env, False)
 
 
+@boots(3)
 def test_user():
     """-u sets user, groups and home"""
     equal(ok(sh("id -u; id -g", options=["-u", "7:8"])).stdout, b"7\n8\n")
@@ -279,12 +300,14 @@ def test_user():
     equal(denied.returncode != 0, True)
 
 
+@boots(2)
 def test_cwd():
     """-w sets the working directory"""
     equal(ok(run("pwd", options=["-w", "/usr/bin"])).stdout, b"/usr/bin\n")
     equal(ok(run("pwd")).stdout, b"/\n")
 
 
+@boots(2)
 def test_hostname():
     """the host name is --hostname, else the machine's name"""
     equal(ok(sh("cat /proc/sys/kernel/hostname /etc/hostname",
@@ -308,6 +331,7 @@ def test_mounts():
     equal(ok(sh(script)).stdout.strip(), b"8")
 
 
+@boots(2)
 def test_no_reboot():
     """the command lacks CAP_SYS_BOOT unless it is asked for"""
     def bounding(options):
@@ -317,6 +341,7 @@ def test_no_reboot():
     equal(bounding(["--allow-reboot"]), 1)
 
 
+@boots(2)
 def test_arguments():
     """arguments arrive as they are, however odd, and up to a limit that is told"""
     odd = ["", " ", "a b", "\n", "*", "'\"\\", "ü", "-x", "--"]
@@ -365,6 +390,7 @@ def test_overlay():
         equal(os.path.exists(f"{root}/bin/dd"), True)
 
 
+@boots(1)
 def test_overlay_full():
     """a full overlay is a failed write and a sentence"""
     result = sh("dd if=/dev/zero of=/big bs=1M count=64; true",
@@ -516,6 +542,7 @@ class Machine:
             f.close()
 
 
+@boots(2)
 def test_exec():
     """exec runs commands beside the workload, with their own stdio and status"""
     with Machine("exec1"):
@@ -529,6 +556,7 @@ def test_exec():
                         "id -u; pwd; echo $A")).stdout, b"7\n/usr\nb\n")
 
 
+@boots(2)
 def test_exec_parallel():
     """many commands at one time do not disturb one another"""
     with Machine("exec2"):
@@ -546,6 +574,7 @@ def test_exec_parallel():
         equal(idle.wait(LIMIT), 141)
 
 
+@boots(2)
 def test_exec_background():
     """a daemon started by exec does not keep exec waiting, and lives on"""
     with Machine("exec3"):
@@ -564,6 +593,7 @@ def test_exec_tty():
         t.end(4)
 
 
+@boots(2)
 def test_exec_hang_up():
     """a killed exec takes its command with it"""
     with Machine("exec5"):
@@ -581,6 +611,7 @@ def test_exec_hang_up():
         wait_for(gone, say="the command lives on")
 
 
+@boots(2)
 def test_exec_vm_ends():
     """exec ends when the machine ends"""
     with Machine("exec6") as m:
@@ -612,6 +643,7 @@ def test_ps():
     equal("seen" in machines(), False)
 
 
+@boots(2)
 def test_stop():
     """stop sends SIGTERM, and after the grace time ends everything"""
     with Machine("stop1", "trap 'echo bye; exit 33' TERM; echo up; while :; do sleep 0.1; done") \
@@ -625,6 +657,7 @@ def test_stop():
     equal(machines(), {})
 
 
+@boots(4)
 def test_signals():
     """signals to pecten reach the command"""
     for name, number in (("TERM", 15), ("INT", 2), ("HUP", 1), ("USR1", 10)):
@@ -657,6 +690,7 @@ def alive(pid):
         return False
 
 
+@boots(2)
 def test_kill_cli():
     """SIGKILL of pecten leaves no process, and the next start removes what is left of its name"""
     with Machine("killed") as m:
@@ -680,6 +714,7 @@ def test_kill_vm():
     equal(machines(), {})
 
 
+@boots(3)
 def test_two():
     """two machines at once; a name is given once"""
     with Machine("one"), Machine("two"):
@@ -708,6 +743,7 @@ def real():
         raise Skip("needs a machine; these are namespaces")
 
 
+@boots(5)
 def test_real_cpus():
     """-c and -m give CPUs and RAM, also more RAM than fits below 4 GiB"""
     real()
@@ -717,12 +753,17 @@ def test_real_cpus():
     equal(5600 < mib <= 6144, True, f"{mib} MiB")
 
 
+@boots(2)
 def test_real_oom():
     """a guest that runs out of memory gives 137 and a sentence"""
     real()
     says(ok(run("tail", "/dev/zero", options=["-m", "200M"]), 137), "ran out of memory")
+    # Memory that killing does not free.
+    says(ok(sh("mount -t tmpfs -o size=100% none /mnt && cat /dev/zero >/mnt/all",
+               options=["-m", "200M"]), 137), "ran out of memory")
 
 
+@boots(2)
 def test_real_crash():
     """a crash of the guest's kernel is reported with its text, and so is a reboot"""
     real()
@@ -740,6 +781,7 @@ def test_real_clock():
     equal(begin - 1 <= guest <= time.time() + 1, True, f"{guest - begin} s off")
 
 
+@boots(10)
 def test_real_boots():
     """10 boots in a row"""
     real()
@@ -780,18 +822,23 @@ def test_real_net():
         port = server.getsockname()[1]
         with socket.create_server(("127.0.0.1", 0)) as spare:
             published = spare.getsockname()[1]
-        p = start("bash", "-c", f"exec 3<>/dev/tcp/10.0.2.2/{port}; echo hello >&3; cat <&3; "
-                  "cat /etc/resolv.conf; echo up; socat TCP-LISTEN:80 EXEC:rev; cat",
+        p = start("bash", "-c", f"exec 3<>/dev/tcp/10.0.2.2/{port} || exit 9; echo hello >&3; "
+                  "cat <&3; cat /etc/resolv.conf; echo up; socat TCP-LISTEN:80 EXEC:rev; cat",
                   options=["-p", f"{published}:80"])
-        server.settimeout(LIMIT)
+
+        def end():
+            p.kill()
+            return f"the guest said {p.communicate()}"
+        if not select.select([server], [], [], LIMIT / 10)[0]:
+            raise AssertionError(f"the guest does not connect: {end()}")
         conn, _ = server.accept()
         equal(conn.makefile("rb").readline(), b"hello\n")
         conn.sendall(b"from-host\n")
         conn.close()
-        equal(p.stdout.readline(), b"from-host\n")
-        equal(p.stdout.readline(), b"nameserver 10.0.2.3\n")
-        while p.stdout.readline() != b"up\n":
-            pass
+        for want in (b"from-host\n", b"nameserver 10.0.2.3\n", b"up\n"):
+            got = p.stdout.readline()
+            if got != want:
+                raise AssertionError(f"{got} instead of {want}; {end()}")
 
         def answer():
             try:
@@ -808,8 +855,80 @@ def test_real_net():
         p.stderr.close()
 
 
+def test_real_net_names():
+    """the guest's resolver is the host's, through passt"""
+    real()
+    with open("/etc/resolv.conf", encoding="ascii") as f:
+        if "nameserver 127.0.0.1" not in f.read().splitlines():
+            raise Skip("this host's resolver is not for tests")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 53))
+        server.settimeout(LIMIT)
+        p = start("python3", "-c", "import socket; print(socket.gethostbyname('shell.example'))",
+                  options=["--net", "passt"])
+
+        def answer():
+            while True:
+                query, peer = server.recvfrom(512)
+                end = query.index(b"\0", 12) + 5
+                is_a = query[end - 4:end] == b"\0\1\0\1"
+                record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\x07"
+                server.sendto(query[:2] + b"\x81\x80\0\1\0" + bytes([is_a]) + b"\0\0\0\0" +
+                              query[12:end] + (record if is_a else b""), peer)
+
+        threading.Thread(target=answer, daemon=True).start()
+        p.stdin.close()
+        equal(p.stdout.read(), b"192.0.2.7\n", p.stderr.read())
+        equal(p.wait(LIMIT), 0)
+        p.stdout.close()
+        p.stderr.close()
+
+
+@boots(0)
+def test_real_net_errors():
+    """a host without a route, and a port that is taken, are explained"""
+    real()
+    argv = command("true", options=["--net", "passt"])
+    result = subprocess.run(["unshare", "-n", *argv], capture_output=True, timeout=LIMIT,
+                            stdin=subprocess.DEVNULL, check=False)
+    says(ok(result, 125), "no default route")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        says(ok(run("true", options=["-p", f"{port}:80"]), 125), f"port {port} of the host is in use")
+
+
+def test_real_escape():
+    """links and renames do not lead a guest out of its volume"""
+    real()
+    with tempfile.TemporaryDirectory() as d:
+        with open(f"{d}/secret", "w", encoding="ascii") as f:
+            f.write("secret")
+        os.makedirs(f"{d}/share/a/b/c")
+        os.makedirs(f"{d}/share/other")
+        for name, target in (("abs", f"{d}/secret"), ("rel", "../secret"), ("up", ".."),
+                             ("root", "/proc/1/root/"), ("cwd", "/proc/self/cwd")):
+            os.symlink(target, f"{d}/share/{name}")
+        # The host moves the guest's working directory about while the guest walks upwards.
+        p = start("sh", "-c", "cd /mnt; for n in abs rel up/secret root/secret cwd/secret "
+                  "../secret ../../secret; do cat $n 2>/dev/null; done; cd a/b/c; echo up; "
+                  "i=0; while [ $i -lt 200 ]; do for n in ../../../../secret ../../../../../secret "
+                  "../../../secret; do read -r x <$n && echo $x; done 2>/dev/null; i=$((i + 1)); "
+                  "done; echo end",
+                  options=["-v", f"{d}/share:/mnt"])
+        equal(p.stdout.readline(), b"up\n", "a link led out")
+        while p.poll() is None and not select.select([p.stdout], [], [], 0)[0]:
+            os.rename(f"{d}/share/a/b/c", f"{d}/share/other/c")
+            os.rename(f"{d}/share/other/c", f"{d}/share/a/b/c")
+        equal(p.stdout.readline(), b"end\n", "a rename led out")
+        p.stdin.close()
+        equal(p.wait(LIMIT), 0)
+        p.stdout.close()
+        p.stderr.close()
+
+
 # --- bad input -----------------------------------------------------------------------------------
 
+@boots(4)
 def test_bad_input():
     """mistakes give one sentence with the remedy and status 125 or 2"""
     cases = [
@@ -898,10 +1017,12 @@ def test_doctor():
 
 
 def main():
-    wanted = tuple("test_" + w.removeprefix("test_") for w in sys.argv[1:] if w[0] != "-")
+    wanted = tuple("test_" + w.removeprefix("test_") for w in sys.argv[1:] if w[0] not in "-=")
+    exact = {"test_" + w[1:] for w in sys.argv[1:] if w[0] == "="}
     unwanted = tuple("test_" + w[1:] for w in sys.argv[1:] if w[0] == "-")
     tests = [(n, f) for n, f in globals().items()
-             if n.startswith("test_") and (not wanted or n.startswith(wanted))
+             if n.startswith("test_") and (n in exact or (wanted and n.startswith(wanted))
+                                           or not (wanted or exact))
              and not (unwanted and n.startswith(unwanted))]
     failed = 0
     if not REAL and os.geteuid() != 0:

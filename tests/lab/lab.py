@@ -3,34 +3,52 @@
 """Runs guest tests in emulated machines that have real KVM (QEMU TCG with nested SVM).
 
 An image holds a small Debian system, the programs under test and the tests; machines boot from it
-side by side, each with a share of the tests, which it gets and returns as tar archives on a second
-disk.  A machine that QEMU itself brings down is a fault of the lab: the tests that it did not
-finish run once more, and the number of such retries is printed.
+side by side, each with a share of the tests.  The list comes on a second disk, to which each result
+is written as soon as there is one.
+
+QEMU's emulation of SVM now and then loses an interrupt, and the machine stands still for ever: that
+is a fault of the lab, which is noticed when the machine falls silent, and the tests that were not
+done run in a fresh one.  Tests that fail run once more too, since an emulated machine on a busy host
+has hiccups.  How many did is printed, with what they said; more than RETRIES_MAX failures are no
+hiccups and stay failures.
 
 Output is TAP, one line per test.
 """
 
 import argparse
-import io
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
+import time
+from collections import namedtuple
 
 QEMU = 'qemu-system-x86_64'
 KERNEL_GLOB = 'linux-image-6.1.0-*-cloud-amd64'
 BASE_PACKAGES = (
-    'base-files base-passwd bash coreutils util-linux mount kmod tar sed grep gawk findutils '
+    'base-files base-passwd bash coreutils libc-bin util-linux mount kmod tar sed grep gawk findutils '
     'diffutils procps iproute2 passt python3 dash libseccomp2 libjson-c5 strace login passwd '
     'apt dpkg socat').split()
-RESULT_DISK = 64 << 20
+# Systems as an installer leaves them, for guests: tests/lab/t/debian.
+SYSTEMS = {'12': 'bookworm', '13': 'trixie'}
+SYSTEM_PACKAGES = 'python3-minimal gcc libc6-dev make'.split()
+# Kernels by hand: the generic ones of those systems.
+STOCK_KERNELS = {'kernel12': 'bookworm', 'kernel13': 'trixie'}
+SLOT = 128 << 10  # bytes of the second disk: the list, then one result after the other
 L1_MEMORY = 2048
 BOOT_LIMIT = 180  # seconds; 4 on an idle machine
 DEFAULT_LIMIT = 60
+CASE_LIMIT = 90  # of a case, and so much again for each guest it boots, which takes 3 idle
+RETRIES_MAX = 4
+ROUNDS_MAX = 5  # of tests whose machine was lost
+SILENCE_MAX = 120  # seconds; a machine that is alive prints something every 10
 SKIP = 77
+
+# limit: seconds; cost: how long it takes compared with others; args: of the script
+Test = namedtuple('Test', 'name limit cost script args by_hand')
 
 # QEMU's emulation of SVM now and then loses RFLAGS around an exit; the guest then dies of a fault
 # with impossible flags.  Such a death says nothing about us.
@@ -73,13 +91,55 @@ def own_programs(root, command):
                     *command], check=True)
 
 
+def make_ext4(folder, path):
+    """A file system image with room to write."""
+    size = int(subprocess.run(['du', '-sm', folder], check=True, stdout=subprocess.PIPE,
+                              text=True).stdout.split()[0])
+    subprocess.run(['mke2fs', '-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-E',
+                    'root_owner=0:0', '-d', folder, path, f'{size + size // 4 + 256}M'], check=True)
+
+
+def make_systems(args, scratch):
+    """An image with a Debian system in each folder."""
+    path = os.path.join(scratch, 'systems.ext4')
+    stage = os.path.join(scratch, 'systems')
+    os.makedirs(stage)
+    for name, suite in SYSTEMS.items():
+        root = debroot(args.debroot, '-b', suite, 'labsystem', *SYSTEM_PACKAGES)
+        subprocess.run(['cp', '-a', '--reflink=auto', root, os.path.join(stage, name)], check=True)
+    make_ext4(stage, path)
+    shutil.rmtree(stage)
+    return path
+
+
+def add_kernel(args, place, kernel, modules):
+    """What --kernel and --initramfs want, in a folder."""
+    tools = os.path.dirname(args.debroot)
+    os.makedirs(place)
+    shutil.copy(kernel, os.path.join(place, 'vmlinuz'))
+    subprocess.run([os.path.join(tools, 'extract-vmlinux'), kernel,
+                    os.path.join(place, 'vmlinux')], check=True)
+    subprocess.run([os.path.join(tools, 'mkinitramfs'), '--init', args.init, '--modules', modules,
+                    '-o', os.path.join(place, 'initramfs')], check=True)
+
+
+def add_stock_kernel(args, place, suite):
+    root = debroot(args.debroot, suite, 'stockkernel', 'linux-image-amd64')
+    modules = os.path.join(root, 'lib/modules')
+    if not os.path.isdir(modules):
+        modules = os.path.join(root, 'usr/lib/modules')
+    version = max(os.listdir(modules), key=version_key)
+    add_kernel(args, place, os.path.join(root, 'boot', 'vmlinuz-' + version),
+               os.path.join(modules, version))
+
+
 class Image:
     """The disk image of the emulated machine and the kernel that boots it."""
 
-    def __init__(self, args, scratch):
+    def __init__(self, args, tests, scratch):
         self.path = os.path.join(scratch, 'l1.ext4')
         here = os.path.dirname(os.path.abspath(__file__))
-        base = debroot(args.debroot, host_suite(), 'labbase', *BASE_PACKAGES)
+        base = debroot(args.debroot, host_suite(), 'labbase', *BASE_PACKAGES, *args.package)
         kernel = debroot(args.debroot, '-n', 'bookworm', 'labkernel', KERNEL_GLOB)
         modules = os.path.join(kernel, 'lib/modules')
         version = max(os.listdir(modules), key=version_key)
@@ -88,7 +148,7 @@ class Image:
         stage = os.path.join(scratch, 'root')
         subprocess.run(['cp', '-a', '--reflink=auto', base, stage], check=True)
         for name in ('dev', 'proc', 'sys', 'tmp', 'run', 'mnt', 'var/tmp', 'lab/bin', 'lab/t',
-                     'lib/modules'):
+                     'lib/modules', 'roots'):
             os.makedirs(os.path.join(stage, name), exist_ok=True)
         subprocess.run(['cp', '-a', os.path.join(modules, version),
                         os.path.join(stage, 'lib/modules/')], check=True)
@@ -96,6 +156,8 @@ class Image:
         for name in ('passwd', 'group'):
             shutil.copy(os.path.join(stage, 'usr/share/base-passwd', name + '.master'),
                         os.path.join(stage, 'etc', name))
+        with open(os.path.join(stage, 'etc/resolv.conf'), 'w', encoding='ascii') as f:
+            f.write('nameserver 127.0.0.1\n')
         if not os.path.exists(os.path.join(stage, 'bin/sh')):
             os.symlink('dash', os.path.join(stage, 'bin/sh'))
         kmod = os.path.join(stage, 'usr/bin/kmod')
@@ -121,12 +183,13 @@ class Image:
             os.makedirs(os.path.dirname(place), exist_ok=True)
             subprocess.run(['cp', '-aL', path, place], check=True)
         if args.init:
-            debian = os.path.join(stage, 'lab/debian')
-            os.makedirs(debian)
-            shutil.copy(self.kernel, os.path.join(debian, 'vmlinuz'))
-            subprocess.run([os.path.join(os.path.dirname(args.debroot), 'mkinitramfs'),
-                            '--init', args.init, '--modules', os.path.join(modules, version),
-                            '-o', os.path.join(debian, 'initramfs')], check=True)
+            add_kernel(args, os.path.join(stage, 'lab/debian'), self.kernel,
+                       os.path.join(modules, version))
+        words = {word for t in tests for word in t.args.split()}
+        for name, suite in STOCK_KERNELS.items():
+            if name in words:
+                add_stock_kernel(args, os.path.join(stage, 'lab', name), suite)
+        self.systems = make_systems(args, scratch) if words & set(SYSTEMS) else None
         krunfw = debroot(args.debroot, '-n', 'sid', 'libkrunfw', 'libkrunfw5')
         shutil.copy(os.path.join(krunfw, 'usr/lib/x86_64-linux-gnu/libkrunfw.so.5'),
                     os.path.join(stage, 'lab/libkrunfw.so.5'))
@@ -136,11 +199,7 @@ class Image:
         for test in args.tests:
             shutil.copy(test, os.path.join(stage, 'lab/t'))
 
-        size = int(subprocess.run(['du', '-sm', stage], check=True, stdout=subprocess.PIPE,
-                                  text=True).stdout.split()[0])
-        subprocess.run(['mke2fs', '-q', '-F', '-t', 'ext4', '-O', '^has_journal', '-E',
-                        'root_owner=0:0', '-d', stage, self.path, f'{size + size // 5 + 64}M'],
-                       check=True)
+        make_ext4(stage, self.path)
         shutil.rmtree(stage)
 
 
@@ -151,16 +210,16 @@ class Machine:
         self.tests = tests
         self.disk = os.path.join(scratch, name + '.img')
         self.log = os.path.join(scratch, name + '.log')
-        lines = ''.join(f'{limit} {test}\n' for test, limit in tests)
+        lines = ''.join(f'{t.limit} {t.name} {t.script} {t.args}\n' for t in tests)
         with open(self.disk, 'wb') as f:
-            f.truncate(RESULT_DISK)
-            with tarfile.open(fileobj=f, mode='w') as t:
-                info = tarfile.TarInfo('list')
-                info.size = len(lines)
-                t.addfile(info, io.BytesIO(lines.encode()))
-        limit = BOOT_LIMIT + sum(limit + 6 for _, limit in tests)
+            f.write(lines.encode())
+            f.truncate(SLOT * (1 + len(tests)))
+        limit = BOOT_LIMIT + sum(t.limit + 6 for t in tests)
+        systems = [] if not image.systems else [
+            '-drive', f'if=none,id=s,file={image.systems},format=raw,snapshot=on',
+            '-device', 'nvme,drive=s,serial=sys']
         self.process = subprocess.Popen(
-            ['timeout', '-k', '5', str(limit), QEMU, '-M', 'q35', '-accel', 'tcg,thread=multi',
+            ['setpriv', '--pdeathsig', 'TERM', 'timeout', '-k', '5', str(limit), QEMU, '-M', 'q35', '-accel', 'tcg,thread=multi',
              '-cpu', 'EPYC-Rome,+svm,+npt', '-smp', '1', '-m', str(L1_MEMORY),
              '-kernel', image.kernel,
              # A loaded host is late with ticks, which Linux takes for a broken timer and panics.
@@ -170,101 +229,175 @@ class Machine:
              '-device', 'nvme,drive=d,serial=l1',
              '-drive', f'if=none,id=r,file={self.disk},format=raw',
              '-device', 'nvme,drive=r,serial=res',
-             '-nodefaults', '-nographic', '-serial', f'file:{self.log}', '-monitor', 'none',
+             *systems, '-nodefaults', '-nographic', '-serial', f'file:{self.log}', '-monitor', 'none',
              '-no-reboot', '-device', 'isa-debug-exit,iobase=0x501,iosize=1'],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.heard = 0
+        self.heard_at = time.monotonic()
+
+    def is_over(self):
+        """Ends a machine that has fallen silent."""
+        if self.process.poll() is not None:
+            return True
+        heard = os.path.getsize(self.log) if os.path.exists(self.log) else 0
+        if heard != self.heard:
+            self.heard, self.heard_at = heard, time.monotonic()
+        elif time.monotonic() - self.heard_at > SILENCE_MAX:
+            self.process.terminate()
+            self.process.wait()
+            return True
+        return False
 
     def results(self):
         """Name -> (status, milliseconds, output) of the tests that came to an end."""
-        self.process.wait()
         found = {}
-        try:
-            with tarfile.open(self.disk) as t:
-                files = {m.name: t.extractfile(m).read() for m in t.getmembers() if m.isfile()}
-        except tarfile.TarError:
-            files = {}
-        if 'results/complete' not in files:
-            return found
-        for name, _ in self.tests:
-            rc = files.get(f'results/{name}.rc')
-            if rc is None:
-                continue
-            out = files.get(f'results/{name}.out', b'')
-            if rc.strip() not in (b'0', b'77') and has_absurd_flags(out):
-                continue
-            found[name] = (int(rc), int(files.get(f'results/{name}.ms', b'0')), out)
+        with open(self.disk, 'rb') as f:
+            for i, test in enumerate(self.tests, 1):
+                f.seek(i * SLOT)
+                head, _, rest = f.read(SLOT).partition(b'\n')
+                m = re.fullmatch(rb'RESULT (\d+) (\d+) (\d+)', head)
+                if not m:
+                    continue
+                status, ms, size = (int(n) for n in m.groups())
+                out = rest[:size]
+                if status in (0, SKIP) or not has_absurd_flags(out):
+                    found[test.name] = (status, ms, out)
         return found
 
 
 def run_round(image, scratch, tests, machines, label):
-    """Shares the tests among machines by their limits, the longest first."""
+    """Shares the tests among machines by their cost, the longest first."""
     shares = [[] for _ in range(min(machines, len(tests)))]
-    for test in sorted(tests, key=lambda t: -t[1]):
-        min(shares, key=lambda s: sum(limit for _, limit in s)).append(test)
+    for test in sorted(tests, key=lambda t: -t.cost):
+        min(shares, key=lambda s: sum(t.cost for t in s)).append(test)
     order = {test: i for i, test in enumerate(tests)}
     running = [Machine(image, scratch, f'{label}{i}', sorted(s, key=order.get))
                for i, s in enumerate(shares)]
+    while not all([m.is_over() for m in running]):
+        time.sleep(0.2)
     results = {}
     for m in running:
         results.update(m.results())
     return results
 
 
-def limit_of(path):
+def tests_of(path):
+    """A script in t/ is a test, or several if its head names arguments."""
+    name = os.path.basename(path)
     with open(path, errors='replace') as f:
-        m = re.search(r'^# lab-limit: (\d+)', f.read(2048), re.M)
-    return int(m.group(1)) if m else DEFAULT_LIMIT
+        text = f.read(2048)
+    limit = re.search(r'^# lab-limit: (\d+)', text, re.M)
+    boots = re.search(r'^# lab-boots: (\d+)', text, re.M)
+    words = re.findall(r'^# lab-args(-by-hand)?: (.+)', text, re.M) or [('', '')]
+    for by_hand, args in words:
+        yield Test('-'.join([name] + args.split()), int(limit[1]) if limit else DEFAULT_LIMIT,
+                   int(boots[1]) if boots else 1, name, args, bool(by_hand))
+
+
+def cases_of(spec):
+    """SCRIPT=FILE:PREFIX,...: the functions test_PREFIX... of a Python file, each a test."""
+    script, _, rest = spec.partition('=')
+    path, _, prefixes = rest.rpartition(':')
+    loader = importlib.util.spec_from_file_location('cases', path)
+    module = importlib.util.module_from_spec(loader)
+    loader.loader.exec_module(module)
+    wanted = tuple('test_' + p for p in prefixes.split(','))
+    for name, function in vars(module).items():
+        if name.startswith('test_') and name.startswith(wanted):
+            boots = getattr(function, 'boots', 1)
+            yield Test(f'{script}-{name[5:]}', CASE_LIMIT * (1 + boots), boots, script, name[5:],
+                       False)
+
+
+def is_good(result):
+    return result is not None and result[0] in (0, SKIP)
+
+
+def report(tests, results, first):
+    print(f'1..{len(tests)}')
+    for i, test in enumerate(tests, 1):
+        status, ms, out = results.get(test.name, (None, 0, b'the emulated machine was lost each time'))
+        out = out.decode(errors='replace')
+        if status == 0:
+            print(f'ok {i} - {test.name} # {ms} ms')
+        elif status == SKIP:
+            print(f'ok {i} - {test.name} # SKIP {out.strip()[-200:]}')
+        else:
+            print(f'not ok {i} - {test.name} # status {status}, {ms} ms')
+            print(*out.splitlines()[-40:], sep='\n#   ')
+        if is_good(results.get(test.name)) and first.get(test.name):
+            print(f'# {test.name} failed before, with status {first[test.name][0]}:')
+            print(*first[test.name][2].decode(errors='replace').splitlines()[-40:], sep='\n#   ')
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     p.add_argument('--debroot', required=True, help='path of tools/debroot')
     p.add_argument('--program', action='append', default=[], help='into /lab/bin')
+    p.add_argument('--package', action='append', default=[], help='one more of Debian')
+    p.add_argument('--verbose', action='store_true', help='print what good tests say, too')
     p.add_argument('--extra', action='append', default=[], help='NAME=PATH into /lab/NAME')
     p.add_argument('--init', help='pecten-init, for an initramfs with a stock kernel')
-    p.add_argument('--only', action='append', help='names of tests to run')
+    p.add_argument('--cases', action='append', default=[], metavar='SCRIPT=FILE:PREFIX,...',
+                   help='cases of a Python file, run by a script')
+    p.add_argument('--only', action='append', help='names of tests to run; "-NAME" leaves one out')
+    p.add_argument('--repeat', type=int, default=1, help='run everything so many times')
     p.add_argument('--machines', type=int, default=min(2, os.cpu_count() or 1))
     p.add_argument('--keep', help='folder in which to keep image and logs')
     p.add_argument('tests', nargs='+')
     args = p.parse_args()
 
-    for need in (QEMU, 'mke2fs', 'ldd'):
+    for need in (QEMU, 'mke2fs', 'ldd', 'mmdebstrap'):
         if not shutil.which(need):
             print(f'1..0 # SKIP {need} is not installed')
             return 0
-    tests = [(os.path.basename(t), limit_of(t)) for t in args.tests]
-    if args.only:
-        tests = [t for t in tests if t[0] in args.only]
+    cases = [case for spec in args.cases for case in cases_of(spec)]
+    scripts = {case.script for case in cases}
+    tests = [t for path in args.tests if os.path.basename(path) not in scripts
+             for t in tests_of(path)] + cases
+    only = args.only or []
+    left_out = {name[1:] for name in only if name.startswith('-')}
+    chosen = set(only) - {'-' + name for name in left_out}
+    tests = [t for t in tests if (t.name in chosen or not (chosen or t.by_hand)) and t.name not in left_out]
+    tests = [t._replace(name=f'{t.name}.{n}' if n else t.name)
+             for n in range(args.repeat) for t in tests]
 
+    results = {}
+    if os.geteuid() != 0:
+        results = {t.name: (SKIP, 0, b'installing a Debian system needs root')
+                   for t in tests if set(t.args.split()) & set(SYSTEMS)}
+    here = [t for t in tests if t.name not in results]
     scratch = args.keep or tempfile.mkdtemp(prefix='pecten-lab.')
     os.makedirs(scratch, exist_ok=True)
     try:
-        image = Image(args, scratch)
-        results = run_round(image, scratch, tests, args.machines, 'l1-')
-        missing = [t for t in tests if t[0] not in results]
-        if missing:
-            results.update(run_round(image, scratch, missing, args.machines, 'retry-'))
+        image = Image(args, here, scratch)
+        lost = 0
+        todo = here
+        for n in range(ROUNDS_MAX):
+            results.update(run_round(image, scratch, todo, args.machines, f'l1-{n}-'))
+            todo = [t for t in todo if t.name not in results]
+            lost += bool(todo)
+            if not todo:
+                break
+        failed = [t for t in here if t.name in results and not is_good(results[t.name])]
+        first = {t.name: results[t.name] for t in failed}
+        again = failed if len(failed) <= RETRIES_MAX else []
+        if again:
+            results.update(run_round(image, scratch, again, args.machines, 'again-'))
     finally:
         if not args.keep:
             logs = [f for f in os.listdir(scratch) if f.endswith('.log')]
             for name in logs:
                 with open(os.path.join(scratch, name), errors='replace') as f:
-                    tail = f.read()[-2000:]
+                    tail = f.read()[-1000:]
                 print(f'# {name}:', *tail.splitlines(), sep='\n#   ')
             shutil.rmtree(scratch, ignore_errors=True)
 
-    print(f'1..{len(tests)}')
-    for i, (name, _) in enumerate(tests, 1):
-        status, ms, out = results.get(name, (None, 0, b'the emulated machine was lost twice'))
-        if status == 0:
-            print(f'ok {i} - {name} # {ms} ms')
-        elif status == SKIP:
-            print(f'ok {i} - {name} # SKIP {out.decode(errors="replace").strip()[-200:]}')
-        else:
-            print(f'not ok {i} - {name} # status {status}, {ms} ms')
-            for line in out.decode(errors='replace').splitlines()[-40:]:
-                print(f'#   {line}')
-    print(f'# lab: {len(missing)} of {len(tests)} tests were run again for faults of the lab')
+    report(tests, results, first)
+    for name, result in results.items() if args.verbose else ():
+        print(f'# {name}:', *result[2].decode(errors='replace').splitlines(), sep='\n#   ')
+    print(f'# lab: {len(tests)} tests; {lost} times a machine was lost and its rest ran in another; '
+          f'{len(again)} tests were run again because they failed')
     return 0
 
 
