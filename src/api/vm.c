@@ -38,6 +38,7 @@ struct vm_run {
 	bool has_acked;  /* the agent's EXIT was acknowledged */
 	bool told_agent; /* STOP was sent */
 	bool told_vm;    /* CTL_STOP was sent */
+	bool told_time;  /* to the agent, since it has spoken */
 	bool passt_is_dead;
 	int64_t clock_off;   /* realtime minus monotonic, ns */
 	uint64_t give_up_ns; /* when the machine is killed; 0: never */
@@ -70,6 +71,16 @@ static int watch_clock(struct vm_run *run)
 	run->clock_off = off;
 	return session_send(&run->vm->session,
 			    &(struct agent_msg){ .type = AGENT_TIME, .num = { (uint64_t)real } });
+}
+
+/* The set-up waits for a guest that boots, so its time is old when it is read; now it is not. */
+static int tell_time(struct vm_run *run)
+{
+	if (run->told_time || !run->vm->session.has_hello)
+		return 0;
+	run->told_time = true;
+	run->clock_off = 0; /* as after a jump */
+	return watch_clock(run);
 }
 
 static void take_control(struct vm_run *run)
@@ -225,6 +236,8 @@ static int step(struct vm_run *run)
 		return errno == EINTR ? 0 : -errno;
 	/* The agent's last words arrive before the machine's end does. */
 	r = session_step(&vm->session, p, run->buf);
+	if (r == 0)
+		r = tell_time(run);
 	if (r == 0)
 		r = take_progress(run);
 	if (p[SESSION_POLLS].revents)

@@ -362,8 +362,8 @@ int vm_send_setup(struct pecten_vm *vm)
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 
 	uint64_t ns = (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-	int r = session_send(&vm->session,
-			     &(struct agent_msg){ .type = AGENT_TIME, .num = { ns } });
+	int r = session_send(&vm->session, &(struct agent_msg){ .type = AGENT_TIME,
+								.num = { ns, AGENT_TIME_OLD } });
 
 	if (r == 0)
 		r = session_send(&vm->session,

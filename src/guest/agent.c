@@ -30,6 +30,8 @@
 
 #define KMSG_RECORDS_MAX 100000 /* more than any kernel keeps */
 
+#define NS_PER_S      UINT64_C(1000000000)
+#define BOOT_MAX_S    600
 #define CHECK_MS      5000 /* how often the overlay's room is looked at */
 #define REAP_MS       50   /* a process stuck in the kernel gives no sign when it dies */
 #define KILL_MS       2000 /* a process that survives SIGKILL longer hangs in the kernel */
@@ -112,6 +114,20 @@ static uint64_t count_oom_kills(void)
 	if (f)
 		(void)fclose(f);
 	return is_counted ? n : count_oom_lines();
+}
+
+/* A clock that the hypervisor has set is better than a time that waited for us to boot. */
+static void take_time(uint64_t ns, uint64_t flags)
+{
+	struct timespec ts;
+
+	if (flags & AGENT_TIME_OLD && clock_gettime(CLOCK_REALTIME, &ts) == 0) {
+		uint64_t now = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+
+		if (now >= ns && now - ns < BOOT_MAX_S * NS_PER_S)
+			return;
+	}
+	platform_set_clock(ns);
 }
 
 static int send_text(struct peer *p, enum agent_type type, uint64_t num, const char *text)
@@ -303,7 +319,7 @@ static int take_msg(struct agent *a, struct peer *p, const struct agent_msg *m)
 	switch (m->type) {
 	case AGENT_TIME:
 		if (is_first)
-			platform_set_clock(m->num[0]);
+			take_time(m->num[0], m->num[1]);
 		return is_first ? 0 : -EPROTO;
 	case AGENT_ROOT:
 	case AGENT_SHARE:

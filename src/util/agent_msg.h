@@ -48,7 +48,7 @@ enum agent_type {
 	AGENT_CREDIT = 18, /* bytes that may be sent in addition */
 
 	/* from the host: the guest's set-up, ended by AGENT_BOOT */
-	AGENT_TIME = 32,     /* ns since 1970; at any time */
+	AGENT_TIME = 32,     /* ns since 1970, AGENT_TIME_; at any time */
 	AGENT_ROOT = 33,     /* AGENT_ROOT_ flags, size of the RAM overlay in MiB; source */
 	AGENT_SHARE = 34,    /* AGENT_SHARE_ flags; source, target */
 	AGENT_HOSTNAME = 35, /* name */
@@ -79,6 +79,8 @@ enum agent_how {
 enum {
 	AGENT_EXIT_OOM = 1 << 0,  /* the guest ran out of memory and killed it or a child */
 	AGENT_EXIT_EXEC = 1 << 1, /* with AGENT_HOW_FAILED: execve() failed, not the set-up */
+
+	AGENT_TIME_OLD = 1 << 0, /* it waited for the guest to boot */
 
 	AGENT_ROOT_RW = 1 << 0, /* no overlay: changes go to the host */
 	AGENT_SHARE_RO = 1 << 0,

@@ -32,7 +32,7 @@ def portions(*parts):
     return out
 
 
-SETUP = (msg(TIME, 10 ** 18), msg(ENV, strs=["A=b"]), msg(ROOT, 0, 1, strs=["root"]),
+SETUP = (msg(TIME, 10 ** 18, 1), msg(TIME, 10 ** 18, 0), msg(ENV, strs=["A=b"]), msg(ROOT, 0, 1, strs=["root"]),
          msg(SHARE, 1, strs=["share0", "/data"]), msg(HOSTNAME, strs=["box"]),
          msg(NET, 0x0a00020f, 24, 0x0a000202, 1500, strs=["nameserver 1\n"]), msg(BOOT))
 RUN = (msg(CMD, 0, 24, 80), msg(ARG, strs=["cat"]), msg(ARG, strs=[""]), msg(ENV, strs=["B=c"]),
