@@ -23,6 +23,7 @@ Environment:
 import argparse
 import contextlib
 import ctypes
+import json
 import os
 import shlex
 import signal
@@ -287,8 +288,9 @@ class Server:
             time.sleep(0.02)
         return self
 
-    def _command(self):
-        other = os.environ.get("PECTEN_GPU_SERVER")
+    def _command(self, words=None):
+        """How to run pecten on the host: as this server, or with other words after its name."""
+        other = None if words else os.environ.get("PECTEN_GPU_SERVER")
         env = dict(BASE_ENV)
         env.update(self.env)
         if other:
@@ -302,7 +304,8 @@ class Server:
                 if rel.startswith("src/"):  # not installed: helpers lie elsewhere
                     for e in (env, self.env):
                         e["PECTEN_LIBEXEC"] = os.path.join(build_at, "src/vtest")
-                return [os.path.join(build_at, rel), "gpu", "serve", "--vtest", sock] + self.args
+                serve = ["gpu", "serve", "--vtest", sock] + self.args
+                return [os.path.join(build_at, rel)] + (words or serve)
         if self.host == "own":
             command = cmd(build, self.sock)
             self._env = dict(os.environ)
@@ -331,6 +334,20 @@ class Server:
         if not other:
             binds.append((build, "/opt/pecten"))
         return in_root(ROOTS.path(self.host), command, binds, env)
+
+    def info(self):
+        """What `pecten gpu info --json` says of the host."""
+        r = subprocess.run(self._command(["gpu", "info", "--json"]), env=self._env, text=True,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                           stderr=subprocess.PIPE, check=False)
+        if r.returncode != 0:
+            raise Failure("pecten gpu info fails: " + r.stderr.strip()[-300:])
+        return json.loads(r.stdout)
+
+    def unmappable(self):
+        """Numbers of the first device's memory types that the host can map and guests cannot."""
+        return [t["index"] for t in self.info()["devices"][0]["memoryTypes"]
+                if "host-visible" in t["hostFlags"] and "host-visible" not in t["guestFlags"]]
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as f:
@@ -386,13 +403,17 @@ def extensions(session):
     return names
 
 
-def behind_layer(session, shown):
-    """The same way to run programs, but only the extensions `shown` are seen (a layer of ours)."""
+def behind_layer(session, shown, unmappable=()):
+    """The same way to run programs, but a layer of ours hides what guests lack.
+
+    Only the extensions `shown` are seen, and the memory types `unmappable` cannot be mapped.
+    """
     layer = client_dir("tests", "harness", "hide_layer")
     if not os.path.exists(os.path.join(layer, "libhide_layer.so")):
         raise Failure("the hiding layer is not built; run ninja")
     env = dict(session.env)
     env.update({"VK_ADD_LAYER_PATH": "/opt/hide-layer", "PECTEN_SHOW": ",".join(shown),
+                "PECTEN_HIDE_MAPPING": ",".join(str(n) for n in unmappable),
                 "VK_INSTANCE_LAYERS": "VK_LAYER_PECTEN_hide"})
     return Session(session.driver, session.sock, session.label + " (hidden)", env,
                    session.binds + [(layer, "/opt/hide-layer")])

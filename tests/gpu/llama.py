@@ -87,7 +87,8 @@ def check(a, g, model, references):
         shown = guest.extensions(remote)
         want = references.get(tuple(shown))
         if not want:
-            reference = guest.behind_layer(guest.native(a.host, cache=True), shown)
+            reference = guest.behind_layer(guest.native(a.host, cache=True), shown,
+                                           server.unmappable())
             want = references[tuple(shown)] = complete(reference, model, a.tokens, a.timeout)
         bad = want.why_bad(a.tokens)
         if bad:

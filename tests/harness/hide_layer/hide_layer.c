@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A Vulkan layer that hides device extensions, so that a program running natively sees what a
- * guest would see and chooses the same shaders.  PECTEN_HIDE names the extensions, separated by
- * commas; or PECTEN_SHOW names those that stay, and all others are hidden.
+ * A Vulkan layer that hides what a guest lacks, so that a program running natively chooses the same
+ * shaders and the same kinds of memory.
  *
- * Only the list of extensions is touched: programs ask for it before they ask for a feature.
+ * PECTEN_HIDE names device extensions, separated by commas; or PECTEN_SHOW names those that stay,
+ * and all others are hidden.  Only the list is touched: programs ask for it before they ask for a
+ * feature.  PECTEN_HIDE_MAPPING lists numbers of memory types that lose HOST_VISIBLE and what goes
+ * with it, on every physical device.
  */
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +29,8 @@ struct instance {
 	VkInstance handle;
 	PFN_vkGetInstanceProcAddr next;
 	PFN_vkEnumerateDeviceExtensionProperties enumerate;
+	PFN_vkGetPhysicalDeviceMemoryProperties memory;
+	PFN_vkGetPhysicalDeviceMemoryProperties2 memory2; /* or its KHR form */
 	PFN_vkDestroyInstance destroy;
 };
 
@@ -112,6 +117,42 @@ static VKAPI_ATTR VkResult VKAPI_CALL hide_enumerate_device_extensions(VkPhysica
 	return r;
 }
 
+static void hide_mapping(VkPhysicalDeviceMemoryProperties *props)
+{
+	const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT |
+					   VK_MEMORY_PROPERTY_HOST_COHERENT_BIT |
+					   VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+	char number[16];
+
+	for (uint32_t i = 0; i < props->memoryTypeCount; i++) {
+		(void)snprintf(number, sizeof(number), "%u", i);
+		if (is_listed(getenv("PECTEN_HIDE_MAPPING"), number))
+			props->memoryTypes[i].propertyFlags &= ~host;
+	}
+}
+
+static VKAPI_ATTR void VKAPI_CALL hide_memory(VkPhysicalDevice phys,
+					      VkPhysicalDeviceMemoryProperties *props)
+{
+	struct instance in;
+
+	if (!find(phys, &in))
+		return;
+	in.memory(phys, props);
+	hide_mapping(props);
+}
+
+static VKAPI_ATTR void VKAPI_CALL hide_memory2(VkPhysicalDevice phys,
+					       VkPhysicalDeviceMemoryProperties2 *props)
+{
+	struct instance in;
+
+	if (!find(phys, &in) || !in.memory2)
+		return;
+	in.memory2(phys, props);
+	hide_mapping(&props->memoryProperties);
+}
+
 static VkLayerInstanceCreateInfo *link_info(const VkInstanceCreateInfo *info)
 {
 	const VkBaseInStructure *s = info->pNext;
@@ -151,6 +192,13 @@ static VKAPI_ATTR VkResult VKAPI_CALL hide_create_instance(const VkInstanceCreat
 	in.handle = *out;
 	in.enumerate = (PFN_vkEnumerateDeviceExtensionProperties)in.next(
 		*out, "vkEnumerateDeviceExtensionProperties");
+	in.memory = (PFN_vkGetPhysicalDeviceMemoryProperties)in.next(
+		*out, "vkGetPhysicalDeviceMemoryProperties");
+	in.memory2 = (PFN_vkGetPhysicalDeviceMemoryProperties2)in.next(
+		*out, "vkGetPhysicalDeviceMemoryProperties2");
+	if (!in.memory2)
+		in.memory2 = (PFN_vkGetPhysicalDeviceMemoryProperties2)in.next(
+			*out, "vkGetPhysicalDeviceMemoryProperties2KHR");
 	in.destroy = (PFN_vkDestroyInstance)in.next(*out, "vkDestroyInstance");
 
 	bool is_kept = false;
@@ -197,6 +245,11 @@ static VKAPI_ATTR PFN_vkVoidFunction VKAPI_CALL hide_get_instance_proc(VkInstanc
 		return (PFN_vkVoidFunction)hide_destroy_instance;
 	if (!strcmp(name, "vkEnumerateDeviceExtensionProperties"))
 		return (PFN_vkVoidFunction)hide_enumerate_device_extensions;
+	if (!strcmp(name, "vkGetPhysicalDeviceMemoryProperties"))
+		return (PFN_vkVoidFunction)hide_memory;
+	if (!strcmp(name, "vkGetPhysicalDeviceMemoryProperties2") ||
+	    !strcmp(name, "vkGetPhysicalDeviceMemoryProperties2KHR"))
+		return (PFN_vkVoidFunction)hide_memory2;
 	return instance && find(instance, &in) ? in.next(instance, name) : NULL;
 }
 
