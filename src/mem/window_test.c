@@ -42,10 +42,59 @@ static void blobs_appear_where_asked_and_nowhere_else(void **state)
 	gm_window_fini(&w);
 }
 
+struct asked {
+	struct window_req req;
+	int calls;
+	int result;
+};
+
+static void on_done(struct window_req *req, int result)
+{
+	struct asked *a = container_of(req, struct asked, req);
+
+	a->calls++;
+	a->result = result;
+}
+
+static void a_device_maps_through_requests(void **state)
+{
+	uint64_t page = shm_page_size();
+	struct asked a = { .req = { .len = page, .done = on_done } };
+	struct gm_window w;
+	int fd = -1;
+
+	(void)state;
+	assert_int_equal(gm_window_init(&w, UINT64_C(1) << 36, 4 * page), 0);
+	assert_int_equal(shm_create("blob", page, &fd), 0);
+	assert_int_equal(w.w.len, 4 * page);
+	assert_true(w.w.maps_max > 0);
+
+	a.req.fd = fd;
+	a.req.off = 3 * page;
+	w.w.ops->map(&w.w, &a.req);
+	assert_int_equal(a.calls, 1);
+	assert_int_equal(a.result, 0);
+	((char *)w.host)[3 * page] = 'b';
+	w.w.ops->unmap(&w.w, &a.req);
+	assert_int_equal(a.calls, 2);
+	assert_int_equal(a.result, 0);
+
+	a.req.off = 4 * page;
+	w.w.ops->map(&w.w, &a.req);
+	assert_int_equal(a.calls, 3);
+	assert_int_equal(a.result, -EINVAL);
+	w.w.ops->reset(&w.w);
+	assert_int_equal(a.calls, 3);
+
+	close(fd);
+	gm_window_fini(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blobs_appear_where_asked_and_nowhere_else),
+		cmocka_unit_test(a_device_maps_through_requests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
