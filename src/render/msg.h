@@ -39,6 +39,7 @@ enum render_type {
 
 enum render_kind {
 	RENDER_VTEST, /* speak vtest with a client */
+	RENDER_GUEST, /* serve a context of a VM: see render/ctx_msg.h */
 	RENDER_PROBE, /* describe the host's drivers, then end */
 };
 

@@ -3,10 +3,11 @@
  * pecten-renderer: one client's commands on the host's GPU, in a process of their own.
  *
  * Executed by its owner with a control socket as descriptor 3; see render/msg.h for what is said
- * there.  It loads the Vulkan driver, confines itself in three stages (confine.h), and then speaks
- * vtest with the client until that leaves.  A second thread watches the control socket, so that the
- * owner can ask for counters, and the client's socket, so that a client that dies is noticed while
- * its commands block.
+ * there.  It loads the Vulkan driver, confines itself in three stages (confine.h), and then serves
+ * the client until that leaves: a program that speaks vtest, or the virtio-gpu device of a VM that
+ * passes on what one context of its guest asks for.  A second thread watches the control socket, so
+ * that the owner can ask for counters, and the client's socket, so that a client that dies is
+ * noticed while its commands block.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #include "util/log.h"
 #include "venus/ctx.h"
 #include "vtest/confine.h"
+#include "vtest/guest.h"
 #include "vtest/report.h"
 #include "vtest/server.h"
 #include "vtest/warm.h"
@@ -28,13 +30,110 @@
 /* How long a client that has closed its socket may keep commands running. */
 #define LINGER_MS 1000
 
+/* What a client is spoken with; see vtest/server.h and vtest/guest.h. */
+struct front_end {
+	int (*create)(const struct render_config *cfg, PFN_vkGetInstanceProcAddr gipa, void **out);
+	int (*serve)(void *server, int fd, struct err *e);
+	void (*stop)(void *server);
+	bool (*counters)(void *server, struct venus_counters *out);
+	void (*name)(void *server, char *name);
+	void (*destroy)(void *server);
+};
+
 struct renderer {
 	struct render_config cfg;
 	PFN_vkGetInstanceProcAddr gipa;
-	struct vtest_server *server;
+	const struct front_end *front;
+	void *server;
 	int client;
 	pthread_t watcher;
 	int done[2]; /* pipe: closed for writing when the client has been served */
+};
+
+#define NS_PER_US UINT64_C(1000)
+
+static int vtest_make(const struct render_config *cfg, PFN_vkGetInstanceProcAddr gipa, void **out)
+{
+	const struct vtest_config c = {
+		.gipa = gipa,
+		.limits = { .host_bytes = cfg->max_memory },
+		.spin_ns = cfg->spin_us * NS_PER_US,
+	};
+	struct vtest_server *s = NULL;
+	int r = vtest_server_create(&c, &s);
+
+	*out = s;
+	return r;
+}
+
+static int vtest_run(void *server, int fd, struct err *e)
+{
+	return vtest_serve(server, fd, e);
+}
+
+static void vtest_halt(void *server)
+{
+	vtest_server_stop(server);
+}
+
+static bool vtest_count(void *server, struct venus_counters *out)
+{
+	return vtest_server_counters(server, out);
+}
+
+static void vtest_name(void *server, char *name)
+{
+	vtest_server_client_name(server, name);
+}
+
+static void vtest_end(void *server)
+{
+	vtest_server_destroy(server);
+}
+
+static int guest_make(const struct render_config *cfg, PFN_vkGetInstanceProcAddr gipa, void **out)
+{
+	const struct guest_config c = {
+		.gipa = gipa,
+		.limits = { .host_bytes = cfg->max_memory },
+		.spin_ns = cfg->spin_us * NS_PER_US,
+	};
+	struct guest_server *s = NULL;
+	int r = guest_create(&c, &s);
+
+	*out = s;
+	return r;
+}
+
+static int guest_run(void *server, int fd, struct err *e)
+{
+	return guest_serve(server, fd, e);
+}
+
+static void guest_halt(void *server)
+{
+	guest_stop(server);
+}
+
+static bool guest_count(void *server, struct venus_counters *out)
+{
+	return guest_counters(server, out);
+}
+
+static void guest_tell_name(void *server, char *name)
+{
+	guest_name(server, name);
+}
+
+static void guest_end(void *server)
+{
+	guest_destroy(server);
+}
+
+static const struct front_end front_ends[] = {
+	[RENDER_VTEST] = { vtest_make, vtest_run, vtest_halt, vtest_count, vtest_name, vtest_end },
+	[RENDER_GUEST] = { guest_make, guest_run, guest_halt, guest_count, guest_tell_name,
+			   guest_end },
 };
 
 static int send_text(uint32_t type, int code, const char *text)
@@ -61,7 +160,7 @@ static int receive_config(struct render_config *cfg)
 	if (n < 0)
 		return (int)n;
 	if ((size_t)n != sizeof(*cfg) || cfg->type != RENDER_CONFIG || cfg->magic != RENDER_MAGIC ||
-	    cfg->size != sizeof(*cfg) ||
+	    cfg->size != sizeof(*cfg) || cfg->kind > RENDER_PROBE ||
 	    strnlen(cfg->cache_dir, sizeof(cfg->cache_dir)) == sizeof(cfg->cache_dir))
 		return -EPROTO;
 	return 0;
@@ -73,8 +172,9 @@ static int send_stats(struct renderer *r)
 	struct venus_counters c;
 
 	_Static_assert(sizeof(msg.text) >= VTEST_NAME_SIZE, "a client's name fits");
-	(void)vtest_server_counters(r->server, &c);
-	vtest_server_client_name(r->server, msg.text);
+	_Static_assert(sizeof(msg.text) >= GUEST_NAME_SIZE, "so does that of a guest's process");
+	(void)r->front->counters(r->server, &c);
+	r->front->name(r->server, msg.text);
 	msg.stats = (struct render_stats){
 		.commands = c.commands,
 		.bytes = c.bytes,
@@ -130,12 +230,12 @@ static void *watch(void *arg)
 			return NULL;
 		if (n == 0) {
 			/* The client left long ago, and its last commands still block. */
-			vtest_server_stop(r->server);
+			r->front->stop(r->server);
 			timeout_ms = -1;
 			continue;
 		}
 		if (fds[1].revents && serve_owner(r) < 0) {
-			vtest_server_stop(r->server);
+			r->front->stop(r->server);
 			fds[1].fd = -1;
 		}
 		if (fds[2].revents) {
@@ -165,14 +265,10 @@ static int receive_client(int *client)
 
 static int serve(struct renderer *r)
 {
-	const struct vtest_config cfg = {
-		.gipa = r->gipa,
-		.limits = { .host_bytes = r->cfg.max_memory },
-		.spin_ns = r->cfg.spin_us * UINT64_C(1000),
-	};
 	struct err e;
 
-	int code = vtest_server_create(&cfg, &r->server);
+	r->front = &front_ends[r->cfg.kind];
+	int code = r->front->create(&r->cfg, r->gipa, &r->server);
 	if (code == 0 && pipe2(r->done, O_CLOEXEC) < 0)
 		code = -errno;
 	if (code == 0)
@@ -182,7 +278,7 @@ static int serve(struct renderer *r)
 		fail(&e);
 	}
 
-	code = vtest_serve(r->server, r->client, &e);
+	code = r->front->serve(r->server, r->client, &e);
 	if (code == -ETIMEDOUT)
 		(void)err_set(&e, code,
 			      "the host's Vulkan driver did not come to rest after its "
@@ -194,7 +290,7 @@ static int serve(struct renderer *r)
 	fd_drop(&r->done[1]);
 	(void)pthread_join(r->watcher, NULL);
 	fd_drop(&r->done[0]);
-	vtest_server_destroy(r->server);
+	r->front->destroy(r->server);
 	return code;
 }
 
