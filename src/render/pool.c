@@ -56,6 +56,7 @@ struct pool {
 	struct loop_timer spare_timer;
 	unsigned spare_fails; /* how many in a row ended before they were ready */
 	struct cache_check checked[CACHE_USERS];
+	bool was_told_first; /* cfg.first has been called */
 
 	struct loop_timer refresh_timer;
 	void (*refreshed)(void *arg); /* NULL: nobody asked */
@@ -83,6 +84,13 @@ static void free_member(struct member **m)
 {
 	if (*m)
 		member_free(*m);
+}
+
+static void tell_first(struct pool *p, int code, const char *text)
+{
+	if (p->cfg.first && !p->was_told_first)
+		p->cfg.first(p->cfg.arg, code, text);
+	p->was_told_first = true;
 }
 
 static void finish_refresh(struct pool *p)
@@ -138,12 +146,14 @@ static void heed(struct member *m, const struct render_msg *msg)
 		m->is_ready = true;
 		p->spare_fails = 0;
 		loop_timer_del(&m->load_limit);
+		tell_first(p, 0, "");
 		break;
 	case RENDER_TAKEN:
 		fd_drop(&m->waiting);
 		break;
 	case RENDER_FAILED:
 		log_error(GPU, "%s: %s", who(m, text, sizeof(text)), msg->text);
+		tell_first(p, msg->code < 0 ? msg->code : -EIO, msg->text);
 		m->was_told = true;
 		break;
 	case RENDER_ENDED:
@@ -205,8 +215,12 @@ static void member_gone(struct member *m)
 	bool is_lost = waiting >= 0 && !m->was_told && !m->is_second_try;
 	struct err e;
 
-	if (!m->is_ready)
+	if (!m->is_ready) {
 		p->spare_fails++;
+		tell_first(p, -EIO,
+			   "the renderer process ended while it loaded the host's Vulkan "
+			   "drivers; does 'vulkaninfo' work on this host?");
+	}
 	member_free(m);
 	finish_refresh(p);
 	if (is_lost && serve_with(p, &client, take_fd(&waiting), true, &e) < 0)
@@ -341,7 +355,7 @@ int pool_create(const struct pool_config *cfg, struct loop *loop, struct pool **
 	p->refresh_timer.fn = refresh_late;
 	list_init(&p->members);
 
-	int r = member_start(p, geteuid(), &p->spare, e);
+	int r = cfg->is_lazy ? 0 : member_start(p, geteuid(), &p->spare, e);
 	if (r < 0) {
 		pool_destroy(p);
 		return r;

@@ -22,6 +22,11 @@ struct pool_config {
 	const char *cache_base;    /* NULL: no shader cache; lives as long as the pool */
 	unsigned max_clients;
 	unsigned load_s; /* how long a renderer may take to load drivers, in seconds */
+	bool is_lazy; /* no spare before the first client has come */
+	/* What became of the first renderer: called once, with -errno and a sentence if it did not
+	 * get ready; may be NULL. */
+	void (*first)(void *arg, int code, const char *text);
+	void *arg;
 };
 
 struct pool_client {
@@ -35,7 +40,7 @@ struct pool_client {
 	char name[RENDER_NAME_SIZE]; /* printable; what the client calls itself */
 };
 
-/** pool_create() - start the spare renderer. Return: 0 or -errno with a sentence */
+/** pool_create() - start the spare renderer, unless lazy. Return: 0 or -errno with a sentence */
 int pool_create(const struct pool_config *cfg, struct loop *loop, struct pool **out,
 		struct err *e) MUST_CHECK;
 
