@@ -36,6 +36,9 @@ struct gpu_limits {
 #define GPU_MAX_MEMORY    (UINT64_C(4) << 30)
 
 struct gpu_config {
+	uint32_t capset_id;
+	uint32_t capset_size;  /* bytes */
+	const void *capset;    /* borrowed */
 	struct window *window; /* borrowed; NULL: the guest cannot map anything */
 	struct gpu_limits limits;
 	/*
