@@ -123,6 +123,20 @@ PECTEN_API int pecten_vm_add_socket(struct pecten_vm *vm, uint32_t port, const c
 #define PECTEN_DISK_RO 1u
 PECTEN_API int pecten_vm_add_disk(struct pecten_vm *vm, const char *path, unsigned flags);
 
+enum pecten_gpu {
+	PECTEN_GPU_AUTO = 0, /* if this host has a Vulkan driver (the default) */
+	PECTEN_GPU_ON = 1,   /* or the machine does not start */
+	PECTEN_GPU_OFF = 2,
+};
+
+/**
+ * pecten_vm_set_gpu() - let the guest compute on the host's GPU, through Vulkan
+ * @memory_mib:	memory that the guest may share with the GPU, in MiB; 0: half of the host's RAM
+ *
+ * Each Vulkan instance in the guest is served by a process of its own on the host.
+ */
+PECTEN_API int pecten_vm_set_gpu(struct pecten_vm *vm, enum pecten_gpu gpu, uint64_t memory_mib);
+
 enum pecten_engine {
 	PECTEN_ENGINE_AUTO = 0, /* KVM, if a probe shows that it works */
 	PECTEN_ENGINE_KVM = 1,  /* KVM without a question */

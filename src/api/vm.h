@@ -4,6 +4,7 @@
 #define PECTEN_API_VM_H
 
 #include "api/cmd.h"
+#include "api/gpu.h"
 #include "api/passt.h"
 #include "api/registry.h"
 #include "api/session.h"
@@ -52,6 +53,8 @@ struct vm_conf {
 	unsigned nsockets;
 	struct vm_disk disks[CTL_DISKS_MAX];
 	unsigned ndisks;
+	enum pecten_gpu gpu;
+	uint64_t gpu_mib; /* 0: half of the host's RAM */
 	enum pecten_engine engine;
 	char *kernel;
 	char *initramfs;
@@ -83,6 +86,7 @@ struct pecten_vm {
 	struct ctl_msg msg;     /* scratch: too large for a stack */
 	pid_t pid;              /* VM process; 0: none */
 	pid_t passt;
+	pid_t renderers; /* the broker of the guest's GPU */
 	int passt_log;      /* what passt says on stderr; -1 */
 	struct vm_run *run; /* the thread's own */
 	bool has_thread;

@@ -11,6 +11,7 @@
 
 #define RAM_MIB_MIN    64
 #define HOSTNAME_BYTES 63
+#define GPU_MIB_MIN    16
 /* A machine may have more RAM than the host, for it takes only what it touches; but not absurdly.
  */
 #define RAM_OVERCOMMIT 4
@@ -248,6 +249,19 @@ int pecten_vm_add_disk(struct pecten_vm *vm, const char *path, unsigned flags)
 	*d = (struct vm_disk){ .is_ro = flags & PECTEN_DISK_RO };
 	vm->conf.ndisks++;
 	return set_string(vm, &d->path, path);
+}
+
+int pecten_vm_set_gpu(struct pecten_vm *vm, enum pecten_gpu gpu, uint64_t memory_mib)
+{
+	if (gpu != PECTEN_GPU_AUTO && gpu != PECTEN_GPU_ON && gpu != PECTEN_GPU_OFF)
+		return err_set(&vm->err, -EINVAL, "unknown kind of GPU");
+	if (memory_mib > CTL_GPU_MEMORY_MAX >> 20 || (memory_mib > 0 && memory_mib < GPU_MIB_MIN))
+		return err_set(&vm->err, -EINVAL,
+			       "a GPU's memory is from %d MiB to %ju MiB, not %ju MiB", GPU_MIB_MIN,
+			       (uintmax_t)(CTL_GPU_MEMORY_MAX >> 20), (uintmax_t)memory_mib);
+	vm->conf.gpu = gpu;
+	vm->conf.gpu_mib = memory_mib;
+	return 0;
 }
 
 int pecten_vm_set_engine(struct pecten_vm *vm, enum pecten_engine engine)

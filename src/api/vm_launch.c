@@ -230,6 +230,33 @@ static int send_net(struct pecten_vm *vm)
 	return r;
 }
 
+static int send_gpu(struct pecten_vm *vm)
+{
+	const struct vm_conf *c = &vm->conf;
+	struct gpu_spec spec = {
+		.name = *c->name ? c->name : NULL,
+		.memory = c->gpu_mib ? c->gpu_mib << 20 : gpu_default_memory(),
+		.log_level = c->log_level,
+		.must_work = c->gpu == PECTEN_GPU_ON,
+	};
+	struct ctl_msg *m;
+
+	if (c->gpu == PECTEN_GPU_OFF || (c->gpu == PECTEN_GPU_AUTO && !gpu_is_likely()))
+		return 0;
+	if (spec.memory > CTL_GPU_MEMORY_MAX)
+		spec.memory = CTL_GPU_MEMORY_MAX;
+
+	AUTO_FD sock = -1;
+	int r = gpu_start(&spec, &sock, &vm->renderers, &vm->err);
+
+	if (r < 0)
+		return r;
+	m = new_msg(vm, CTL_GPU);
+	m->u.gpu.memory = spec.memory;
+	m->u.gpu.contexts = GPU_CONTEXTS;
+	return send_msg(vm, &sock, 1);
+}
+
 static int send_console(struct pecten_vm *vm)
 {
 
@@ -323,6 +350,8 @@ int vm_launch(struct pecten_vm *vm)
 	if (r == 0)
 		r = send_net(vm);
 	if (r == 0)
+		r = send_gpu(vm);
+	if (r == 0)
 		r = send_sockets(vm, agent);
 	if (r == 0)
 		r = send_console(vm);
@@ -342,7 +371,9 @@ void vm_unlaunch(struct pecten_vm *vm)
 	fd_drop(&vm->control); /* at which the VM process ends, whatever it does */
 	fd_drop(&vm->agent);
 	(void)launch_end(&vm->pid, END_MS);
-	(void)launch_end(&vm->passt, END_MS); /* it ends when the VM process has gone */
+	(void)launch_end(&vm->renderers,
+			 END_MS); /* it and passt end when the VM process has gone */
+	(void)launch_end(&vm->passt, END_MS);
 	fd_drop(&vm->passt_log);
 	for (unsigned i = 0; i < vm->conf.nsockets; i++) {
 		if (vm->conf.sockets[i].is_bound)

@@ -32,6 +32,8 @@ struct conf {
 	const char *net;
 	const char *name;
 	const char *engine;
+	const char *gpu;
+	uint32_t gpu_mib;
 	const char *kernel;
 	const char *initramfs;
 	const char *cmdline;
@@ -60,6 +62,8 @@ static const struct opt opts[] = {
 	{ "disk",         0,   "FILE[:ro]", "raw disk image, as /dev/vda...",     opt_strings, OPT_FIELD(struct conf, disks),        OPT_REPEAT },
 	{ "vsock",        0,   "PORT:SOCKET[:listen]", "join a vsock port of the guest and a unix socket", opt_strings, OPT_FIELD(struct conf, vsocks), OPT_REPEAT },
 	{ "allow-reboot", 0,   NULL,    "let the command reboot the guest",       opt_flag,    OPT_FIELD(struct conf, allow_reboot), 0 },
+	{ "gpu",          0,   "WHEN",  "auto (the default: if the host has a Vulkan driver), on, off", opt_string, OPT_FIELD(struct conf, gpu), 0 },
+	{ "gpu-memory",   0,   "SIZE",  "memory shared with the GPU at most (half of the host's)", opt_mib, OPT_FIELD(struct conf, gpu_mib), 0 },
 	{ "engine",       0,   "ENGINE", "auto (the default) or kvm",             opt_string,  OPT_FIELD(struct conf, engine),       0 },
 	{ "kernel",       0,   "FILE",  "vmlinux or bzImage instead of libkrunfw's", opt_string, OPT_FIELD(struct conf, kernel),     0 },
 	{ "initramfs",    0,   "FILE",  "from tools/mkinitramfs, for --kernel",   opt_string,  OPT_FIELD(struct conf, initramfs),    0 },
@@ -261,6 +265,22 @@ static int set_net(struct pecten_vm *vm, const struct conf *c, struct err *e)
 	return 0;
 }
 
+static int set_gpu(struct pecten_vm *vm, const struct conf *c, struct err *e)
+{
+	static const char *const names[] = {
+		[PECTEN_GPU_AUTO] = "auto",
+		[PECTEN_GPU_ON] = "on",
+		[PECTEN_GPU_OFF] = "off",
+	};
+
+	for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(c->gpu ? c->gpu : "auto", names[i]) == 0)
+			return vm_error(vm, pecten_vm_set_gpu(vm, (enum pecten_gpu)i, c->gpu_mib),
+					e);
+	}
+	return err_set(e, -EINVAL, "--gpu is auto, on or off, not '%s'", c->gpu);
+}
+
 static int describe(struct pecten_vm *vm, const struct conf *c, const char *root, struct err *e)
 {
 	int r = vm_error(vm, pecten_vm_set_root(vm, root, c->is_rw ? PECTEN_ROOT_RW : 0), e);
@@ -287,6 +307,8 @@ static int describe(struct pecten_vm *vm, const struct conf *c, const char *root
 		r = vm_error(vm, pecten_vm_set_log_level(vm, c->log_level), e);
 	if (r == 0)
 		r = set_net(vm, c, e);
+	if (r == 0)
+		r = set_gpu(vm, c, e);
 	if (r == 0)
 		r = add_all(vm, &c->volumes, add_volume, e);
 	if (r == 0)

@@ -181,7 +181,7 @@ static void spin(struct fixture *x)
 
 struct answer {
 	struct virtio_gpu_ctrl_hdr h;
-	uint8_t data[512];
+	uint8_t data[400];
 	uint16_t id;
 };
 
@@ -673,7 +673,7 @@ static void fences_without_a_timeline_stay_in_order(void **state)
 					 .flags = VIRTIO_GPU_FLAG_FENCE,
 					 .fence_id = 3 };
 	struct ctx_msg m[2];
-	struct answer a[3];
+	static struct answer a[3];
 
 	submit(x, 1, -1, 1, NULL, 0, &a[0]);
 	submit(x, 2, -1, 2, NULL, 0, &a[1]);
@@ -740,7 +740,7 @@ static void a_slow_renderer_holds_up_nobody_else(void **state)
 	unsigned quick = begin(x, 2);
 	uint8_t *sent = calloc(1, LEN);
 	uint8_t *got = calloc(1, LEN);
-	struct answer a[COUNT];
+	static struct answer a[COUNT];
 	struct answer b;
 	struct ctx_msg m;
 
@@ -773,7 +773,7 @@ static void a_context_can_be_destroyed_while_its_renderer_is_stuck(void **state)
 	struct fixture *x = *state;
 	unsigned slow = begin(x, 1);
 	uint8_t *sent = calloc(1, LEN);
-	struct answer a[COUNT];
+	static struct answer a[COUNT];
 	struct virtio_gpu_ctx_destroy d = { .hdr = HDR(CTX_DESTROY, 1) };
 	struct answer b;
 	unsigned back = 0;
@@ -981,7 +981,7 @@ static void commands_wait_for_their_resource(void **state)
 {
 	struct fixture *x = *state;
 	unsigned peer = begin(x, 1);
-	struct answer a[5];
+	static struct answer a[5];
 
 	/* As Linux sends them: nothing is waited for in between. */
 	blob_create(x, 1, 10, PAGE, &a[0]);
@@ -1125,7 +1125,7 @@ static void a_dead_renderer_takes_its_own_context_only(void **state)
 	struct fixture *x = *state;
 	unsigned dead = begin(x, 1);
 	unsigned alive = begin(x, 2);
-	struct answer a[4];
+	static struct answer a[4];
 	struct answer b;
 	struct ctx_msg m;
 
@@ -1294,7 +1294,7 @@ static void a_reset_leaves_nothing(void **state)
 	struct fixture *x = *state;
 	unsigned one = begin(x, 1);
 	unsigned two = begin(x, 2);
-	struct answer a[6];
+	static struct answer a[6];
 	char byte;
 
 	make_blob(x, one, 1, 10, PAGE, NULL);

@@ -11,6 +11,7 @@
 #include "render/pool.h"
 #include "util/log.h"
 
+#define LOAD_S  60 /* a driver that is not there by then never comes */
 #define SPIN_US 50 /* a guest that computes sends its next message soon */
 
 int broker_connect(int broker, int *sock)
@@ -81,6 +82,7 @@ static int run(struct broker *b, struct err *e)
 			  .cache_max = cfg->cache_bytes },
 		.cache_base = cfg->cache,
 		.max_clients = cfg->contexts,
+		.load_s = LOAD_S,
 		.is_lazy = !cfg->first,
 		.first = cfg->first,
 		.arg = cfg->arg,

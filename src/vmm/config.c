@@ -15,6 +15,7 @@ void config_destroy(struct vm_config *c)
 	fd_drop(&c->init_fd);
 	fd_drop(&c->console_fd);
 	fd_drop(&c->net_fd);
+	fd_drop(&c->gpu_fd);
 	for (unsigned i = 0; i < c->n_shares; i++)
 		fd_drop(&c->shares[i].fd);
 	for (unsigned i = 0; i < c->n_disks; i++)
@@ -93,6 +94,17 @@ static int take_net(struct vm_config *c, const struct ctl_msg *m, int *fds)
 	return set_fd(&c->net_fd, &fds[0]);
 }
 
+static int take_gpu(struct vm_config *c, const struct ctl_msg *m, int *fds)
+{
+	const struct ctl_gpu *in = &m->u.gpu;
+
+	if (m->nfds != 1 || in->memory == 0 || in->memory > CTL_GPU_MEMORY_MAX ||
+	    in->contexts == 0 || in->contexts > CTL_GPU_CONTEXTS_MAX)
+		return -EPROTO;
+	c->gpu = *in;
+	return set_fd(&c->gpu_fd, &fds[0]);
+}
+
 static int take_vsock(struct vm_config *c, const struct ctl_msg *m, int *fds)
 {
 	const struct ctl_vsock *in = &m->u.vsock;
@@ -120,6 +132,8 @@ static int take_msg(struct vm_config *c, const struct ctl_msg *m, int *fds)
 		return take_disk(c, m, fds);
 	case CTL_NET:
 		return take_net(c, m, fds);
+	case CTL_GPU:
+		return take_gpu(c, m, fds);
 	case CTL_VSOCK:
 		return take_vsock(c, m, fds);
 	case CTL_CONSOLE:
@@ -165,6 +179,7 @@ int config_create(int sock, struct vm_config **out, struct err *e)
 	c->init_fd = -1;
 	c->console_fd = -1;
 	c->net_fd = -1;
+	c->gpu_fd = -1;
 
 	int r = config_recv(sock, c, e);
 	if (r < 0) {

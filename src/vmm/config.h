@@ -33,6 +33,8 @@ struct vm_config {
 	int console_fd;
 	int net_fd;
 	struct ctl_net net;
+	int gpu_fd;
+	struct ctl_gpu gpu;
 	struct vm_share shares[CTL_SHARES_MAX];
 	unsigned n_shares;
 	struct vm_disk disks[CTL_DISKS_MAX];

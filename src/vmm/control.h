@@ -23,7 +23,7 @@
 #include "host/fd.h"
 #include "util/compiler.h"
 
-#define CTL_MAGIC    0x6d766370U /* "pcvm"; changes whenever a struct below does */
+#define CTL_MAGIC    0x6d766371U /* "qcvm"; changes whenever a struct below does */
 #define CTL_FDS_MAX  4
 #define CTL_NAME_MAX 64
 
@@ -31,6 +31,9 @@
 #define CTL_SHARES_MAX 64
 #define CTL_DISKS_MAX  16
 #define CTL_PORTS_MAX  64 /* CTL_VSOCK messages */
+
+#define CTL_GPU_MEMORY_MAX   (UINT64_C(1) << 40)
+#define CTL_GPU_CONTEXTS_MAX 1024
 
 enum ctl_type {
 	/* library to VM process, before CTL_START */
@@ -42,6 +45,7 @@ enum ctl_type {
 	CTL_NET,     /* fds: stream socket that speaks length-prefixed frames (passt) */
 	CTL_VSOCK,   /* fds: see kind */
 	CTL_CONSOLE, /* fds: receives the kernel's console; may be any writable file */
+	CTL_GPU,     /* fds: socket to a broker of renderers (render/broker.h) */
 	CTL_START,
 
 	/* library to VM process, while running */
@@ -115,6 +119,11 @@ struct ctl_net {
 	uint16_t mtu; /* bytes; 0: do not say */
 };
 
+struct ctl_gpu {
+	uint64_t memory;   /* bytes of blobs at most */
+	uint32_t contexts; /* at a time; each is a process */
+};
+
 struct ctl_vsock {
 	uint32_t kind; /* enum ctl_vsock_kind */
 	uint32_t port; /* the guest's for LISTEN, otherwise the one it connects to on the host */
@@ -143,6 +152,7 @@ struct ctl_msg {
 		struct ctl_share share;
 		struct ctl_disk disk;
 		struct ctl_net net;
+		struct ctl_gpu gpu;
 		struct ctl_vsock vsock;
 		struct ctl_failed failed;
 		struct ctl_ended ended;

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "disk/disk.h"
+#include "gpu/gpu.h"
 #include "host/loop.h"
 #include "host/ram.h"
+#include "util/log.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
@@ -17,6 +19,7 @@
 #include "virtio/virtio_dev.h"
 #include "virtio/vsock.h"
 #include "vmm/config.h"
+#include "vmm/gpu_unit.h"
 #include "vmm/klog.h"
 #include "vmm/machine.h"
 #include "vmm/share_unit.h"
@@ -289,6 +292,40 @@ static int add_net(struct devices *d, const struct devices_env *env, struct vm_c
 	return slot_finish(s, env, n, destroy_net, virtio_net_dev(n), e);
 }
 
+/* One memslot covers all of the window; blobs come and go in it without the hypervisor. */
+static int open_window(struct devices *d, const struct devices_env *env, uint64_t len)
+{
+	struct gm_window *w = &d->gpu_window;
+	int r = gm_window_init(w, machine_add_window(env->machine, len), len);
+
+	if (r < 0)
+		return r;
+	r = env->hyp->vm_map(env->vm, w->gpa, w->host, len);
+	if (r < 0)
+		return r;
+	d->hyp = env->hyp;
+	d->vm = env->vm;
+	return 0;
+}
+
+static int add_gpu(struct devices *d, const struct devices_env *env, struct vm_config *c,
+		   struct err *e)
+{
+	struct gpu_unit *u;
+	struct device_slot *s;
+	int r = slot_new(d, env, true, &s);
+
+	if (r == 0)
+		r = open_window(d, env, gpu_unit_window(c));
+	if (r < 0)
+		return cannot_make(e, r, "GPU");
+	r = gpu_unit_create(c, &d->gpu_window.w, s->loop, &u, e);
+	if (r < 0)
+		return r;
+	gpu_unit_dev(u)->shm[GPU_SHM_HOST_VISIBLE].gpa = d->gpu_window.gpa;
+	return slot_finish(s, env, u, gpu_unit_destroy, gpu_unit_dev(u), e);
+}
+
 int devices_create(struct devices *d, const struct devices_env *env, struct vm_config *c,
 		   struct err *e)
 {
@@ -307,6 +344,8 @@ int devices_create(struct devices *d, const struct devices_env *env, struct vm_c
 		r = add_balloon(d, env, e);
 	if (r == 0 && c->net_fd >= 0)
 		r = add_net(d, env, c, e);
+	if (r == 0 && c->gpu_fd >= 0)
+		r = add_gpu(d, env, c, e);
 	for (unsigned i = 0; r == 0 && i < c->n_disks; i++)
 		r = add_blk(d, env, &c->disks[i], e);
 	return r;
@@ -343,4 +382,8 @@ void devices_destroy(struct devices *d)
 		event_close(&s->irq);
 	}
 	d->n = 0;
+	if (d->vm && d->hyp->vm_unmap(d->vm, d->gpu_window.gpa) < 0)
+		log_error(VMM, "the GPU's window could not be taken from the machine");
+	d->vm = NULL;
+	gm_window_fini(&d->gpu_window);
 }

@@ -8,6 +8,7 @@
 
 #include "host/event.h"
 #include "hyp/hyp.h"
+#include "mem/window.h"
 #include "util/err.h"
 #include "vmm/bus.h"
 
@@ -38,6 +39,9 @@ struct devices {
 	struct device_slot slot[DEVICES_SLOTS];
 	unsigned n;
 	struct loop *main_loop;
+	struct gm_window gpu_window; /* mapped while ->vm is set */
+	struct hyp_vm *vm;
+	const struct hyp_ops *hyp;
 };
 
 /* Where devices are put. */

@@ -4,16 +4,19 @@
  *
  *	pecten-vm CONTROL-FD	receive a configuration there, run the machine, report its end
  *	pecten-vm --probe	say in one line whether this host's KVM is usable; status 0 or 1
+ *	pecten-vm --renderers ...	be the broker of a VM's renderers; see renderers.h
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "host/loop.h"
 #include "hyp/kvm/probe.h"
 #include "util/log.h"
 #include "vmm/config.h"
+#include "vmm/renderers.h"
 #include "vmm/sandbox.h"
 #include "vmm/vm.h"
 
@@ -140,6 +143,8 @@ int main(int argc, char **argv)
 	(void)signal(SIGINT, SIG_IGN); /* Ctrl-C on our terminal is for the workload */
 	if (argc == 2 && strcmp(argv[1], "--probe") == 0)
 		return probe();
+	if (argc > 1 && strcmp(argv[1], "--renderers") == 0)
+		return renderers_main(argc - 1, argv + 1);
 
 	int sock = argc == 2 ? control_fd(argv[1]) : -1;
 	if (sock < 0) {

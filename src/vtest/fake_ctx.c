@@ -162,6 +162,24 @@ int venus_ctx_create_blob(struct venus_ctx *ctx, uint32_t res_id, uint32_t mem, 
 	return 0;
 }
 
+int venus_ctx_import_resource(struct venus_ctx *ctx, uint32_t res_id, const struct venus_blob *blob)
+{
+	uint32_t at = FAKE_RESOURCES;
+
+	if (res_id == 0 || blob->size == 0)
+		return -EINVAL;
+	for (uint32_t i = 0; i < FAKE_RESOURCES; i++) {
+		if (ctx->res[i] == res_id)
+			return -EEXIST;
+		if (ctx->res[i] == 0)
+			at = i;
+	}
+	if (at == FAKE_RESOURCES)
+		return -ENOMEM;
+	ctx->res[at] = res_id;
+	return 0;
+}
+
 int venus_ctx_unref_resource(struct venus_ctx *ctx, uint32_t res_id)
 {
 	for (uint32_t i = 0; res_id && i < FAKE_RESOURCES; i++) {
