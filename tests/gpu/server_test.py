@@ -60,7 +60,7 @@ def alive(pid):
         return False
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=90):
     """Waits for a condition; returns whether it came true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
