@@ -138,13 +138,15 @@ enum pecten_gpu {
 PECTEN_API int pecten_vm_set_gpu(struct pecten_vm *vm, enum pecten_gpu gpu, uint64_t memory_mib);
 
 enum pecten_engine {
-	PECTEN_ENGINE_AUTO = 0, /* KVM, if a probe shows that it works */
+	PECTEN_ENGINE_AUTO = 0, /* KVM, if a probe shows that it works; else QEMU, with a note */
 	PECTEN_ENGINE_KVM = 1,  /* KVM without a question */
+	PECTEN_ENGINE_QEMU = 2, /* QEMU >= 11 emulates the CPUs: everywhere, but slowly */
 };
 
 PECTEN_API int pecten_vm_set_engine(struct pecten_vm *vm, enum pecten_engine engine);
 
-/* An ELF vmlinux or bzImage instead of libkrunfw's kernel, and its initramfs (may be NULL). */
+/* An ELF vmlinux or bzImage instead of libkrunfw's kernel (KVM) or that of tools/guest-kernel
+ * (QEMU), and its initramfs (may be NULL). */
 PECTEN_API int pecten_vm_set_kernel(struct pecten_vm *vm, const char *kernel,
 				    const char *initramfs);
 
@@ -157,8 +159,8 @@ PECTEN_API int pecten_vm_set_console(struct pecten_vm *vm, const char *path);
 /* 0 off, 1 error, 2 warning (default), ... 5 trace: what the VM process writes to stderr. */
 PECTEN_API int pecten_vm_set_log_level(struct pecten_vm *vm, unsigned level);
 
-/* Remarks for the person in front, such as "the RAM for changes is full"; called on another
- * thread.  @text is valid during the call. */
+/* Remarks for the person in front, such as "the RAM for changes is full"; perhaps called
+ * on another thread.  @text is valid during the call. */
 typedef void pecten_note_fn(void *arg, const char *text);
 PECTEN_API int pecten_vm_set_note(struct pecten_vm *vm, pecten_note_fn *fn, void *arg);
 

@@ -6,6 +6,7 @@
 #include "api/cmd.h"
 #include "api/gpu.h"
 #include "api/passt.h"
+#include "api/qemu.h"
 #include "api/registry.h"
 #include "api/session.h"
 #include "host/thread.h"
@@ -79,6 +80,7 @@ struct pecten_vm {
 	pecten_note_fn *note;
 	void *note_arg;
 
+	struct qemu_program qemu; /* the engine, if ->program is not "" */
 	struct reg_entry reg;
 	struct session session; /* the agent's first connection; the machine's thread's */
 	int agent;              /* our end of it */

@@ -266,7 +266,8 @@ int pecten_vm_set_gpu(struct pecten_vm *vm, enum pecten_gpu gpu, uint64_t memory
 
 int pecten_vm_set_engine(struct pecten_vm *vm, enum pecten_engine engine)
 {
-	if (engine != PECTEN_ENGINE_AUTO && engine != PECTEN_ENGINE_KVM)
+	if (engine != PECTEN_ENGINE_AUTO && engine != PECTEN_ENGINE_KVM &&
+	    engine != PECTEN_ENGINE_QEMU)
 		return err_set(&vm->err, -EINVAL, "unknown engine");
 	vm->conf.engine = engine;
 	return 0;

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/cache.h"
 #include "api/engine.h"
 #include "api/init_image.h"
 #include "api/launch.h"
@@ -52,6 +53,34 @@ static int send_config(struct pecten_vm *vm)
 	return send_msg(vm, NULL, 0);
 }
 
+static int send_qemu(struct pecten_vm *vm)
+{
+	struct ctl_msg *m = new_msg(vm, CTL_QEMU);
+
+	if (!*vm->qemu.program)
+		return 0;
+	(void)snprintf(m->u.qemu.program, sizeof(m->u.qemu.program), "%s", vm->qemu.program);
+	(void)snprintf(m->u.qemu.root, sizeof(m->u.qemu.root), "%s", vm->qemu.root);
+	return send_msg(vm, NULL, 0);
+}
+
+/* The kernel that tools/guest-kernel has made. */
+static int send_cached_kernel(struct pecten_vm *vm)
+{
+	AUTO_FD kernel = -1;
+	AUTO_FD initrd = -1;
+	int r = cache_kernel(&kernel, &initrd, &vm->err);
+
+	if (r < 0)
+		return r;
+
+	const int fds[] = { kernel, initrd };
+	struct ctl_msg *m = new_msg(vm, CTL_KERNEL);
+
+	m->u.kernel.kind = CTL_KERNEL_FILE_INITRD;
+	return send_msg(vm, fds, ARRAY_LEN(fds));
+}
+
 static int send_kernel(struct pecten_vm *vm)
 {
 	struct ctl_msg *m = new_msg(vm, CTL_KERNEL);
@@ -59,6 +88,8 @@ static int send_kernel(struct pecten_vm *vm)
 	int fds[2];
 	unsigned n = 0;
 
+	if (!vm->conf.kernel && *vm->qemu.program)
+		return send_cached_kernel(vm);
 	m->u.kernel.kind = CTL_KERNEL_KRUNFW;
 	if (!vm->conf.kernel) {
 		(void)snprintf(m->u.kernel.path, sizeof(m->u.kernel.path), "%s",
@@ -316,6 +347,31 @@ static int publish(struct pecten_vm *vm)
 	return reg_publish(&vm->reg, &info, vm->pid, &vm->err);
 }
 
+/* KVM where it works; else QEMU, which a person should know of, because it is so much slower. */
+static int choose_engine(struct pecten_vm *vm)
+{
+	struct err why = { 0 };
+	char text[ERR_TEXT_MAX + 128];
+
+	vm->qemu = (struct qemu_program){ 0 };
+	if (vm->conf.engine == PECTEN_ENGINE_KVM ||
+	    (vm->conf.engine == PECTEN_ENGINE_AUTO && engine_check(&why) == 0))
+		return 0;
+
+	int r = qemu_find(&vm->qemu, &vm->err);
+
+	if (vm->conf.engine == PECTEN_ENGINE_QEMU)
+		return r;
+	why.text[strcspn(why.text, ";")] = '\0';
+	if (r < 0)
+		return err_prefix(&vm->err, "%.300s, and", why.text);
+	(void)snprintf(text, sizeof(text), "%s; QEMU emulates the CPUs, which is much slower",
+		       why.text);
+	if (vm->note)
+		vm->note(vm->note_arg, text);
+	return 0;
+}
+
 int vm_launch(struct pecten_vm *vm)
 {
 	int pair[2];
@@ -323,7 +379,7 @@ int vm_launch(struct pecten_vm *vm)
 	if (!vm->conf.root)
 		return err_set(&vm->err, -EINVAL, "the machine has no root file system");
 
-	int r = vm->conf.engine == PECTEN_ENGINE_AUTO ? engine_check(&vm->err) : 0;
+	int r = choose_engine(vm);
 
 	if (r == 0)
 		r = reg_claim(vm->conf.name, &vm->reg, &vm->err);
@@ -339,6 +395,8 @@ int vm_launch(struct pecten_vm *vm)
 	r = start_process(vm);
 	if (r == 0)
 		r = send_config(vm);
+	if (r == 0)
+		r = send_qemu(vm);
 	if (r == 0)
 		r = send_kernel(vm);
 	if (r == 0)

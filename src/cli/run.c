@@ -64,8 +64,8 @@ static const struct opt opts[] = {
 	{ "allow-reboot", 0,   NULL,    "let the command reboot the guest",       opt_flag,    OPT_FIELD(struct conf, allow_reboot), 0 },
 	{ "gpu",          0,   "WHEN",  "auto (the default: if the host has a Vulkan driver), on, off", opt_string, OPT_FIELD(struct conf, gpu), 0 },
 	{ "gpu-memory",   0,   "SIZE",  "memory shared with the GPU at most (half of the host's)", opt_mib, OPT_FIELD(struct conf, gpu_mib), 0 },
-	{ "engine",       0,   "ENGINE", "auto (the default) or kvm",             opt_string,  OPT_FIELD(struct conf, engine),       0 },
-	{ "kernel",       0,   "FILE",  "vmlinux or bzImage instead of libkrunfw's", opt_string, OPT_FIELD(struct conf, kernel),     0 },
+	{ "engine",       0,   "ENGINE", "auto (the default), kvm or qemu",             opt_string,  OPT_FIELD(struct conf, engine),       0 },
+	{ "kernel",       0,   "FILE",  "vmlinux or bzImage instead of the usual one", opt_string, OPT_FIELD(struct conf, kernel),     0 },
 	{ "initramfs",    0,   "FILE",  "from tools/mkinitramfs, for --kernel",   opt_string,  OPT_FIELD(struct conf, initramfs),    0 },
 	{ "console",      0,   "FILE",  "append what the guest's kernel prints",  opt_string,  OPT_FIELD(struct conf, console),      OPT_DEBUG },
 	{ "cmdline",      0,   "WORDS", "more words for the kernel's command line", opt_string, OPT_FIELD(struct conf, cmdline),     OPT_DEBUG },
@@ -299,6 +299,8 @@ static int describe(struct pecten_vm *vm, const struct conf *c, const char *root
 		r = vm_error(vm, pecten_vm_set_kernel(vm, c->kernel, c->initramfs), e);
 	if (r == 0 && c->engine && strcmp(c->engine, "kvm") == 0)
 		r = vm_error(vm, pecten_vm_set_engine(vm, PECTEN_ENGINE_KVM), e);
+	if (r == 0 && c->engine && strcmp(c->engine, "qemu") == 0)
+		r = vm_error(vm, pecten_vm_set_engine(vm, PECTEN_ENGINE_QEMU), e);
 	if (r == 0 && c->cmdline)
 		r = vm_error(vm, pecten_vm_set_cmdline(vm, c->cmdline), e);
 	if (r == 0 && c->console)
@@ -378,8 +380,8 @@ int cmd_run(int argc, char *const *argv)
 	int status = cli_options(&help, argc, argv, &c, -1, &used);
 
 	if (status < 0 && c.engine && strcmp(c.engine, "auto") != 0 &&
-	    strcmp(c.engine, "kvm") != 0) {
-		(void)err_set(&e, -EINVAL, "--engine is auto or kvm, not '%s'", c.engine);
+	    strcmp(c.engine, "kvm") != 0 && strcmp(c.engine, "qemu") != 0) {
+		(void)err_set(&e, -EINVAL, "--engine is auto, kvm or qemu, not '%s'", c.engine);
 		status = cli_fail(&e, CLI_USAGE);
 	}
 	if (status < 0 && c.initramfs && !c.kernel) {

@@ -27,6 +27,16 @@ int event_open(struct event *ev) MUST_CHECK;
 /* Harmless on EVENT_NONE, which it leaves behind. */
 void event_close(struct event *ev);
 
+/**
+ * event_replace() - be signalled through an eventfd that somebody else has made
+ * @fd:		non-blocking; borrowed: it is duplicated
+ *
+ * Nobody waits for the event meanwhile.  The numbers in @ev stay.
+ *
+ * Return: 0 or -errno
+ */
+int event_replace(struct event *ev, int fd) MUST_CHECK;
+
 /* Any thread; never blocks. */
 void event_signal(const struct event *ev);
 

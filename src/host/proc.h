@@ -15,7 +15,7 @@
 #include "util/err.h"
 
 #define PROC_PATH_MAX 1024 /* bytes of a program's path */
-#define PROC_FDS_MAX  16   /* descriptors handed to a child */
+#define PROC_FDS_MAX  40   /* descriptors handed to a child */
 #define PROC_FD_BASE  3    /* number of the first of them in the child */
 
 struct proc_spec {

@@ -40,6 +40,9 @@ void ram_free(void *at, uint64_t len);
  */
 int ram_discard(void *at, uint64_t len) MUST_CHECK;
 
+/* As ram_discard(), for memory shared with another process (shm_map()). */
+int ram_discard_shared(void *at, uint64_t len) MUST_CHECK;
+
 /**
  * ram_window_map() - put shared memory into reserved addresses, replacing what was there
  * @at:		page-aligned, inside a block of ram_reserve()

@@ -17,6 +17,7 @@
 
 enum sandbox_access {
 	SANDBOX_READ,   /* file, or folder and all below it */
+	SANDBOX_EXEC,   /* the same, and programs there may be executed */
 	SANDBOX_WRITE,  /* folder: files and folders in it come and go */
 	SANDBOX_DEVICE, /* device node */
 };

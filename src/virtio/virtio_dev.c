@@ -165,6 +165,11 @@ int virtio_start(struct virtio_dev *dev, const struct gm *gm, uint64_t driver_fe
 	return s.result;
 }
 
+int virtio_set_kick(struct virtio_dev *dev, unsigned queue, int fd)
+{
+	return event_replace(&dev->vqs[queue].kick, fd);
+}
+
 static void dev_stop_here(void *arg)
 {
 	struct virtio_dev *dev = arg;

@@ -145,6 +145,16 @@ bool virtio_features_ok(const struct virtio_dev *dev, uint64_t driver_features);
 int virtio_start(struct virtio_dev *dev, const struct gm *gm, uint64_t driver_features,
 		 const struct vq_layout *layouts) MUST_CHECK;
 
+/**
+ * virtio_set_kick() - have a queue's notifications come through a descriptor of somebody else
+ * @fd:		eventfd, non-blocking; borrowed: it is duplicated
+ *
+ * The device is stopped.
+ *
+ * Return: 0 or -errno
+ */
+int virtio_set_kick(struct virtio_dev *dev, unsigned queue, int fd) MUST_CHECK;
+
 /* Resets the device; on return it does not touch guest memory any more.  Harmless if stopped. */
 void virtio_stop(struct virtio_dev *dev);
 

@@ -61,6 +61,16 @@ static int take_kernel(struct vm_config *c, const struct ctl_msg *m, int *fds)
 	return 0;
 }
 
+static int take_qemu(struct vm_config *c, const struct ctl_msg *m)
+{
+	const struct ctl_qemu *in = &m->u.qemu;
+
+	if (m->nfds != 0 || !ctl_str_ok(in->program) || !ctl_str_ok(in->root) || !*in->program)
+		return -EPROTO;
+	c->qemu = *in;
+	return 0;
+}
+
 /* One path component, so that it can neither leave the internal root nor hide in it. */
 static bool is_name(const char *s)
 {
@@ -136,6 +146,8 @@ static int take_msg(struct vm_config *c, const struct ctl_msg *m, int *fds)
 		return take_gpu(c, m, fds);
 	case CTL_VSOCK:
 		return take_vsock(c, m, fds);
+	case CTL_QEMU:
+		return take_qemu(c, m);
 	case CTL_CONSOLE:
 		return m->nfds == 1 ? set_fd(&c->console_fd, &fds[0]) : -EPROTO;
 	default:
@@ -163,6 +175,8 @@ static int config_recv(int sock, struct vm_config *c, struct err *e)
 				       "%u); are both of the same version?",
 				       m.type);
 	}
+	if (*c->qemu.program && c->kernel_fd < 0)
+		return err_set(e, -EPROTO, "QEMU needs a kernel in a file");
 	if (c->c.cpus == 0 || c->kernel.kind == 0)
 		return err_set(e, -EPROTO, "the library started a VM without vCPUs or kernel");
 	return 0;

@@ -27,7 +27,8 @@ struct vm_port {
 struct vm_config {
 	struct ctl_config c;
 	struct ctl_kernel kernel;
-	int kernel_fd; /* -1 where there is none; so are the others */
+	struct ctl_qemu qemu; /* ->program is "": KVM */
+	int kernel_fd;        /* -1 where there is none; so are the others */
 	int initrd_fd;
 	int init_fd;
 	int console_fd;

@@ -23,7 +23,7 @@
 #include "host/fd.h"
 #include "util/compiler.h"
 
-#define CTL_MAGIC    0x6d766371U /* "qcvm"; changes whenever a struct below does */
+#define CTL_MAGIC    0x6d766372U /* "rcvm"; changes whenever a struct below does */
 #define CTL_FDS_MAX  4
 #define CTL_NAME_MAX 64
 
@@ -44,6 +44,7 @@ enum ctl_type {
 	CTL_DISK,    /* fds: raw image or block device, open as it shall be used */
 	CTL_NET,     /* fds: stream socket that speaks length-prefixed frames (passt) */
 	CTL_VSOCK,   /* fds: see kind */
+	CTL_QEMU,    /* the engine is QEMU, not KVM; once, no fds */
 	CTL_CONSOLE, /* fds: receives the kernel's console; may be any writable file */
 	CTL_GPU,     /* fds: socket to a broker of renderers (render/broker.h) */
 	CTL_START,
@@ -103,6 +104,11 @@ struct ctl_kernel {
 	char path[1024];
 };
 
+struct ctl_qemu {
+	char program[1024]; /* QEMU >= 11 */
+	char root[1024]; /* private folder with libraries and firmware for it; "": the system's */
+};
+
 struct ctl_share {
 	char name[CTL_NAME_MAX]; /* one path component: where the internal root shows it */
 	uint8_t is_ro;
@@ -149,6 +155,7 @@ struct ctl_msg {
 	union {
 		struct ctl_config config;
 		struct ctl_kernel kernel;
+		struct ctl_qemu qemu;
 		struct ctl_share share;
 		struct ctl_disk disk;
 		struct ctl_net net;

@@ -22,6 +22,7 @@
 #include "vmm/gpu_unit.h"
 #include "vmm/klog.h"
 #include "vmm/machine.h"
+#include "vmm/qemu.h"
 #include "vmm/share_unit.h"
 #include "vsock/vsock.h"
 
@@ -67,6 +68,9 @@ static int bind_notify(const struct devices_env *env, const struct device_slot *
 /* Gives the device of a slot its place in the machine. */
 static int slot_plug(struct device_slot *s, const struct devices_env *env)
 {
+	if (env->qemu)
+		return qemu_add(env->qemu, s->dev, NULL);
+
 	void (*irq)(void *arg) = env->hyp->vm_bind_irq ? irq_by_event : irq_by_call;
 	uint64_t gpa;
 	int r = machine_add_device(env->machine, &gpa, &s->line);
@@ -267,7 +271,8 @@ static int add_balloon(struct devices *d, const struct devices_env *env, struct 
 	int r = slot_new(d, env, true, &s);
 
 	if (r == 0)
-		r = virtio_balloon_create(ram_discard, s->loop, &b);
+		r = virtio_balloon_create(env->qemu ? ram_discard_shared : ram_discard, s->loop,
+					  &b);
 	if (r < 0)
 		return cannot_make(e, r, "balloon");
 	return slot_finish(s, env, b, destroy_balloon, virtio_balloon_dev(b), e);

@@ -16,6 +16,7 @@ struct gm;
 struct klog;
 struct loop;
 struct machine;
+struct qemu;
 struct virtio_dev;
 struct virtio_mmio;
 struct vm_config;
@@ -46,6 +47,7 @@ struct devices {
 
 /* Where devices are put. */
 struct devices_env {
+	struct qemu *qemu; /* not NULL: the engine, and then the next five are NULL */
 	const struct hyp_ops *hyp;
 	struct hyp_vm *vm;
 	struct machine *machine;

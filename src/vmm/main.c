@@ -3,6 +3,7 @@
  * libexec/pecten-vm: the process of one virtual machine, executed by the library (see control.h).
  *
  *	pecten-vm CONTROL-FD	receive a configuration there, run the machine, report its end
+ *	pecten-vm --qemu ...	confine itself and become QEMU (see qemu.h)
  *	pecten-vm --probe	say in one line whether this host's KVM is usable; status 0 or 1
  *	pecten-vm --renderers ...	be the broker of a VM's renderers; see renderers.h
  */
@@ -17,6 +18,7 @@
 #include "util/log.h"
 #include "vmm/config.h"
 #include "vmm/renderers.h"
+#include "vmm/qemu.h"
 #include "vmm/sandbox.h"
 #include "vmm/vm.h"
 
@@ -145,6 +147,9 @@ int main(int argc, char **argv)
 		return probe();
 	if (argc > 1 && strcmp(argv[1], "--renderers") == 0)
 		return renderers_main(argc - 1, argv + 1);
+
+	if (argc > 2 && strcmp(argv[1], "--qemu") == 0)
+		return qemu_stage(argc - 2, argv + 2);
 
 	int sock = argc == 2 ? control_fd(argv[1]) : -1;
 	if (sock < 0) {

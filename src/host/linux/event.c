@@ -3,6 +3,7 @@
 #include "host/event.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -24,6 +25,11 @@ void event_close(struct event *ev)
 	if (ev->rfd >= 0)
 		(void)close(ev->rfd);
 	*ev = EVENT_NONE;
+}
+
+int event_replace(struct event *ev, int fd)
+{
+	return dup3(fd, ev->rfd, O_CLOEXEC) < 0 ? -errno : 0;
 }
 
 void event_signal(const struct event *ev)

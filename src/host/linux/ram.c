@@ -58,6 +58,11 @@ int ram_discard(void *at, uint64_t len)
 	return madvise(at, len, MADV_DONTNEED) < 0 ? -errno : 0;
 }
 
+int ram_discard_shared(void *at, uint64_t len)
+{
+	return madvise(at, len, MADV_REMOVE) < 0 ? -errno : 0;
+}
+
 int ram_window_map(void *at, uint64_t len, int fd, uint64_t off, bool is_ro)
 {
 	int prot = is_ro ? PROT_READ : PROT_READ | PROT_WRITE;

@@ -141,7 +141,8 @@ static int open_place(const struct sandbox_path *p)
 		attr.attr_set |= MOUNT_ATTR_RDONLY;
 	if (p->access != SANDBOX_DEVICE)
 		attr.attr_set |= MOUNT_ATTR_NODEV;
-	if (p->access != SANDBOX_READ) /* drivers and what they link are read and mapped */
+	if (p->access != SANDBOX_READ &&
+	    p->access != SANDBOX_EXEC) /* drivers and what they link are read and mapped */
 		attr.attr_set |= MOUNT_ATTR_NOEXEC;
 	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0)
 		return -errno;
@@ -225,6 +226,8 @@ static int landlock_add(int rules, const struct sandbox_path *p, uint64_t handle
 
 	if (p->access == SANDBOX_WRITE)
 		attr.allowed_access |= LL_CHANGE;
+	if (p->access == SANDBOX_EXEC)
+		attr.allowed_access |= LANDLOCK_ACCESS_FS_EXECUTE;
 	if (p->access == SANDBOX_DEVICE)
 		attr.allowed_access |= LANDLOCK_ACCESS_FS_WRITE_FILE | LL_IOCTL_DEV;
 	if (!S_ISDIR(st.st_mode))
