@@ -15,24 +15,6 @@ static bool is_same_file(int a, int b)
 	       st[0].st_ino == st[1].st_ino;
 }
 
-int vhost_mem_add(struct vhost_mem *m, const struct vhost_ram *ram, const struct vhost_mem_reg *reg,
-		  int fd)
-{
-	uint64_t end;
-
-	if (!is_same_file(fd, ram->fd))
-		return 0;
-	if (reg->len == 0 || ckd_add(&end, reg->gpa, reg->len) ||
-	    ckd_add(&end, reg->uaddr, reg->len) || !range_fits(reg->fd_off, reg->len, ram->len))
-		return -EPROTO;
-	if (m->n == VHOST_REGIONS_MAX)
-		return -ENOSPC;
-	m->r[m->n++] = (struct vhost_region){
-		.gpa = reg->gpa, .len = reg->len, .uaddr = reg->uaddr, .off = reg->fd_off
-	};
-	return 0;
-}
-
 void vhost_mem_remove(struct vhost_mem *m, const struct vhost_mem_reg *reg)
 {
 	for (unsigned i = 0; i < m->n; i++) {
@@ -44,6 +26,26 @@ void vhost_mem_remove(struct vhost_mem *m, const struct vhost_mem_reg *reg)
 		memmove(&m->r[i], &m->r[i + 1], (m->n - i) * sizeof(m->r[0]));
 		return;
 	}
+}
+
+int vhost_mem_add(struct vhost_mem *m, const struct vhost_ram *ram, const struct vhost_mem_reg *reg,
+		  int fd)
+{
+	uint64_t end;
+
+	if (!is_same_file(fd, ram->fd))
+		return 0;
+	if (reg->len == 0 || ckd_add(&end, reg->gpa, reg->len) ||
+	    ckd_add(&end, reg->uaddr, reg->len) || !range_fits(reg->fd_off, reg->len, ram->len))
+		return -EPROTO;
+	/* QEMU may repeat itself when the driver starts anew. */
+	vhost_mem_remove(m, reg);
+	if (m->n == VHOST_REGIONS_MAX)
+		return -ENOSPC;
+	m->r[m->n++] = (struct vhost_region){
+		.gpa = reg->gpa, .len = reg->len, .uaddr = reg->uaddr, .off = reg->fd_off
+	};
+	return 0;
 }
 
 bool vhost_mem_gpa(const struct vhost_mem *m, uint64_t uaddr, uint64_t *gpa)
