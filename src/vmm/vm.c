@@ -214,12 +214,14 @@ void vm_go(struct vm *vm)
 /* A reset or a fault may be what a panic looks like from outside. */
 static void find_panic(struct vm *vm)
 {
+	char text[sizeof(vm->ended.text)]; /* a fault has a text of its own */
 	uint64_t gpa = 0;
 	uint64_t len = 0;
 
 	if (vm->ended.how != CTL_END_RESET && vm->ended.how != CTL_END_FAULT)
 		return;
-	if (klog_panic(&vm->klog, vm->ended.text, sizeof(vm->ended.text))) {
+	if (klog_panic(&vm->klog, text, sizeof(text))) {
+		memcpy(vm->ended.text, text, sizeof(text));
 		vm->ended.how = CTL_END_PANIC;
 		return;
 	}
