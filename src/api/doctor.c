@@ -6,16 +6,27 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api/cache.h"
 #include "api/engine.h"
 #include "api/launch.h"
 #include "api/passt.h"
+#include "api/qemu.h"
 #include "host/fd.h"
 #include "pecten.h"
 
 #define KRUNFW     "libkrunfw.so.5"
 #define TEXT_BYTES LAUNCH_PATH_MAX
 
+/* What later findings depend on. */
+struct examined {
+	bool has_kvm;
+	bool has_qemu;
+	struct qemu_program qemu; /* meaningful with has_qemu */
+	struct err qemu_err;      /* meaningful without */
+};
+
 struct finding {
+	bool is_idle; /* nothing to report */
 	enum pecten_state state;
 	char text[TEXT_BYTES];
 	char remedy[TEXT_BYTES];
@@ -40,20 +51,59 @@ static void find_split(struct finding *f, char *text)
 	find(f, PECTEN_MISSING, text, remedy ? remedy : "use a host with hardware virtualisation");
 }
 
-static void check_kvm(struct finding *f)
+/* Without KVM machines run all the same where there is a QEMU, only slowly. */
+static void check_kvm(struct examined *x, struct finding *f)
 {
 	char text[TEXT_BYTES];
 	struct err e = { 0 };
 	int r = engine_probe_kvm(text, sizeof(text), &e);
 
-	if (r == 0)
+	x->has_kvm = r == 0;
+	x->has_qemu = qemu_find(&x->qemu, &x->qemu_err) == 0;
+	if (r == 0) {
 		find(f, PECTEN_OK, text, "");
-	else
-		find_split(f, e.text);
+		return;
+	}
+	find_split(f, e.text);
+	if (x->has_qemu)
+		f->state = PECTEN_DEGRADED;
 }
 
-static void check_kernel(struct finding *f)
+static void check_qemu(struct examined *x, struct finding *f)
 {
+	char text[TEXT_BYTES];
+
+	f->is_idle = x->has_kvm && !x->has_qemu; /* nobody needs it */
+	if (!x->has_qemu) {
+		find_split(f, x->qemu_err.text);
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "QEMU %u.%u (%.900s)", x->qemu.major, x->qemu.minor,
+		       x->qemu.program);
+	find(f, PECTEN_OK, text, "");
+}
+
+static void check_cached_kernel(struct finding *f)
+{
+	char version[128];
+	char text[256];
+
+	if (!cache_has_kernel(version, sizeof(version))) {
+		find(f, PECTEN_MISSING, "there is no guest kernel for QEMU",
+		     "make one with tools/guest-kernel, or give one with --kernel");
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "Linux %s", version);
+	find(f, PECTEN_OK, text, "");
+}
+
+static void check_kernel(struct examined *x, struct finding *f)
+{
+	if (!x->has_kvm && x->has_qemu) {
+		check_cached_kernel(f);
+		return;
+	}
+
 	const char *given = getenv("PECTEN_KRUNFW");
 	void *lib = dlopen(given ? given : KRUNFW, RTLD_LAZY | RTLD_LOCAL);
 
@@ -66,7 +116,7 @@ static void check_kernel(struct finding *f)
 	     "install libkrunfw5, or give a kernel with --kernel");
 }
 
-static void check_net(struct finding *f)
+static void check_net(struct examined *x UNUSED, struct finding *f)
 {
 	char path[LAUNCH_PATH_MAX];
 
@@ -80,7 +130,7 @@ static void check_net(struct finding *f)
 }
 
 /* Memory that machines can have; a host with huge pages switched off boots them much slower. */
-static void check_memory(struct finding *f)
+static void check_memory(struct examined *x UNUSED, struct finding *f)
 {
 	char mode[64] = "";
 	char text[128];
@@ -101,19 +151,23 @@ int pecten_doctor(int (*fn)(void *arg, const struct pecten_check *check), void *
 	static const struct {
 		const char *id;
 		const char *what;
-		void (*check)(struct finding *f);
+		void (*check)(struct examined *x, struct finding *f);
 	} checks[] = {
 		{ "kvm", "CPU engine (KVM)", check_kvm },
+		{ "qemu", "CPU engine (QEMU)", check_qemu },
 		{ "memory", "memory", check_memory },
 		{ "kernel", "guest kernel", check_kernel },
 		{ "net", "network helper", check_net },
 	};
+	struct examined x = { 0 };
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(checks); i++) {
 		struct finding f = { 0 };
 
-		checks[i].check(&f);
+		checks[i].check(&x, &f);
+		if (f.is_idle)
+			continue;
 
 		const struct pecten_check check = { .id = checks[i].id,
 						    .what = checks[i].what,

@@ -10,6 +10,7 @@
 #include "host/loop.h"
 #include "host/ram.h"
 #include "util/log.h"
+#include "vhost/window.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
@@ -69,7 +70,7 @@ static int bind_notify(const struct devices_env *env, const struct device_slot *
 static int slot_plug(struct device_slot *s, const struct devices_env *env)
 {
 	if (env->qemu)
-		return qemu_add(env->qemu, s->dev, NULL);
+		return qemu_add(env->qemu, s->dev, s->window);
 
 	void (*irq)(void *arg) = env->hyp->vm_bind_irq ? irq_by_event : irq_by_call;
 	uint64_t gpa;
@@ -313,6 +314,19 @@ static int open_window(struct devices *d, const struct devices_env *env, uint64_
 	return 0;
 }
 
+/* QEMU chooses where the window lies. */
+static int add_gpu_to_qemu(struct device_slot *s, const struct devices_env *env,
+			   struct vm_config *c, struct err *e)
+{
+	struct gpu_unit *u;
+	int r = vhost_window_create(GPU_SHM_HOST_VISIBLE, gpu_unit_window(c), s->loop, &s->window);
+
+	if (r < 0)
+		return cannot_make(e, r, "GPU");
+	r = gpu_unit_create(c, vhost_window(s->window), s->loop, &u, e);
+	return r < 0 ? r : slot_finish(s, env, u, gpu_unit_destroy, gpu_unit_dev(u), e);
+}
+
 static int add_gpu(struct devices *d, const struct devices_env *env, struct vm_config *c,
 		   struct err *e)
 {
@@ -320,6 +334,8 @@ static int add_gpu(struct devices *d, const struct devices_env *env, struct vm_c
 	struct device_slot *s;
 	int r = slot_new(d, env, true, &s);
 
+	if (r == 0 && env->qemu)
+		return add_gpu_to_qemu(s, env, c, e);
 	if (r == 0)
 		r = open_window(d, env, gpu_unit_window(c));
 	if (r < 0)
@@ -382,6 +398,7 @@ void devices_destroy(struct devices *d)
 			loop_thread_stop(s->loop);
 		if (s->obj)
 			s->destroy(s->obj);
+		vhost_window_destroy(s->window);
 		if (s->loop != d->main_loop)
 			loop_destroy(s->loop);
 		event_close(&s->irq);

@@ -17,6 +17,7 @@ struct klog;
 struct loop;
 struct machine;
 struct qemu;
+struct vhost_window;
 struct virtio_dev;
 struct virtio_mmio;
 struct vm_config;
@@ -30,6 +31,7 @@ struct device_slot {
 	int (*start)(void *obj, struct err *e); /* own threads, confined by now; may be NULL */
 	struct loop *loop;                      /* owned unless it is the main loop */
 	struct virtio_mmio *mmio;
+	struct vhost_window *window; /* owned; behind a shared-memory region; QEMU only */
 	struct event irq;
 	struct hyp_vm *vm;
 	const struct hyp_ops *hyp;

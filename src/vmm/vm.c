@@ -97,7 +97,7 @@ static int vm_boot(struct vm *vm, const struct vm_config *c, struct err *e)
  */
 #define QEMU_WORDS                                                                                 \
 	"quiet console=hvc0 panic=-1 mitigations=off nokaslr no_timer_check rodata=off audit=0 "   \
-	"lsm= "
+	"lsm= cryptomgr.notests "
 #define QEMU_LAST_WORDS " tsc=reliable init_on_alloc=1"
 
 static int vm_assemble_qemu(struct vm *vm, struct vm_config *c, struct err *e)

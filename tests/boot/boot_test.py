@@ -66,6 +66,20 @@ def test_shared_kernel():
     equal(sorted(int(i, 16) for i in ids), [1, 2, 3, 4, 5, 19, 26])
 
 
+def test_shared_confined():
+    """QEMU has no capability, cannot execute anything, and sees its own files only"""
+    pid = qemu_of(SHARED.machine)
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    equal(int(status["CapPrm"], 16) | int(status["CapBnd"], 16) & -(os.geteuid() == 0), 0)
+    equal((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"))
+    if os.geteuid() == 0:
+        seen = {f"{d}/{n}" for d in ("", "/etc") if os.path.isdir(f"/proc/{pid}/root{d}")
+                for n in os.listdir(f"/proc/{pid}/root{d}")}
+        equal(seen & {"/home", "/root", "/tmp", "/run", "/etc/passwd", "/etc/shadow"} -
+              {"/" + TOOLS.qemu.split("/")[1]}, set(), "QEMU sees too much")
+
+
 def test_shared_stdio():
     """megabytes go in and come out on both streams, byte for byte"""
     data = os.urandom(DATA)
