@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What this host can do for machines, found out by trying rather than by looking at names. */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,16 +56,14 @@ static void find_split(struct finding *f, char *text)
 /* Without KVM machines run all the same where there is a QEMU, only slowly. */
 static void check_kvm(struct examined *x, struct finding *f)
 {
-	char text[TEXT_BYTES];
 	struct err e = { 0 };
-	int r = engine_probe_kvm(text, sizeof(text), &e);
+	int r = engine_probe_kvm(f->text, sizeof(f->text), &e);
 
 	x->has_kvm = r == 0;
 	x->has_qemu = qemu_find(&x->qemu, &x->qemu_err) == 0;
-	if (r == 0) {
-		find(f, PECTEN_OK, text, "");
+	f->state = PECTEN_OK;
+	if (r == 0)
 		return;
-	}
 	find_split(f, e.text);
 	if (x->has_qemu)
 		f->state = PECTEN_DEGRADED;
@@ -71,16 +71,14 @@ static void check_kvm(struct examined *x, struct finding *f)
 
 static void check_qemu(struct examined *x, struct finding *f)
 {
-	char text[TEXT_BYTES];
-
 	f->is_idle = x->has_kvm && !x->has_qemu; /* nobody needs it */
 	if (!x->has_qemu) {
 		find_split(f, x->qemu_err.text);
 		return;
 	}
-	(void)snprintf(text, sizeof(text), "QEMU %u.%u (%.900s)", x->qemu.major, x->qemu.minor,
-		       x->qemu.program);
-	find(f, PECTEN_OK, text, "");
+	f->state = PECTEN_OK;
+	(void)snprintf(f->text, sizeof(f->text), "QEMU %u.%u (%.900s)", x->qemu.major,
+		       x->qemu.minor, x->qemu.program);
 }
 
 static void check_cached_kernel(struct finding *f)
@@ -118,15 +116,12 @@ static void check_kernel(struct examined *x, struct finding *f)
 
 static void check_net(struct examined *x UNUSED, struct finding *f)
 {
-	char path[LAUNCH_PATH_MAX];
-
-	if (passt_find(path, sizeof(path)) < 0)
+	f->state = PECTEN_OK;
+	if (passt_find(f->text, sizeof(f->text)) < 0)
 		find(f, PECTEN_MISSING, "passt is not installed", "install the package passt");
 	else if (!passt_has_route())
 		find(f, PECTEN_DEGRADED, "passt is installed, but this host has no default route",
 		     "connect the host, or use --net none");
-	else
-		find(f, PECTEN_OK, path, "");
 }
 
 /* Memory that machines can have; a host with huge pages switched off boots them much slower. */
@@ -159,13 +154,13 @@ int pecten_doctor(int (*fn)(void *arg, const struct pecten_check *check), void *
 		{ "kernel", "guest kernel", check_kernel },
 		{ "net", "network helper", check_net },
 	};
-	struct examined x = { 0 };
-	int r = 0;
+	AUTO_FREE struct examined *x = calloc(1, sizeof(*x));
+	int r = x ? 0 : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(checks); i++) {
 		struct finding f = { 0 };
 
-		checks[i].check(&x, &f);
+		checks[i].check(x, &f);
 		if (f.is_idle)
 			continue;
 

@@ -72,6 +72,8 @@ struct fixture {
 	struct echo echo;
 	int kick;
 	int call;
+	struct fake_driver driver;
+	struct fd_ring ring;
 };
 
 static int set_up_with(void **state, struct vhost_window *w)
@@ -180,25 +182,25 @@ static void requests_are_acknowledged_if_wanted(void **state)
 static void chains_are_served_and_signalled(void **state)
 {
 	struct fixture *t = *state;
-	struct fake_driver d;
-	struct fd_ring r;
+	struct fake_driver *d = &t->driver;
+	struct fd_ring *r = &t->ring;
 	const uint64_t one = 1;
 	uint64_t count = 0;
 	uint16_t head = 0;
 	uint32_t written = 0;
 
-	make_driver(t, &d, &r);
-	memcpy(d.ram + 0x8000, "hello", 5);
-	start(t, &r);
+	make_driver(t, d, r);
+	memcpy(d->ram + 0x8000, "hello", 5);
+	start(t, r);
 	assert_int_equal(t->echo.starts, 1);
-	fd_ring_desc(&r, 0, 0x8000, 5, VRING_DESC_F_NEXT, 1);
-	fd_ring_desc(&r, 1, 0x9000, 5, VRING_DESC_F_WRITE, 0);
-	fd_ring_offer(&r, 0);
+	fd_ring_desc(r, 0, 0x8000, 5, VRING_DESC_F_NEXT, 1);
+	fd_ring_desc(r, 1, 0x9000, 5, VRING_DESC_F_WRITE, 0);
+	fd_ring_offer(r, 0);
 	assert_int_equal(write(t->kick, &one, sizeof(one)), sizeof(one));
 	front_spin(&t->f);
-	assert_true(fd_ring_used(&r, &head, &written));
+	assert_true(fd_ring_used(r, &head, &written));
 	assert_int_equal(written, 5);
-	assert_memory_equal(d.ram + 0x9000, "hello", 5);
+	assert_memory_equal(d->ram + 0x9000, "hello", 5);
 	assert_int_equal(read(t->call, &count, sizeof(count)), sizeof(count));
 
 	/* The driver resets the device: its position is asked for, and it starts again there. */
@@ -208,30 +210,30 @@ static void chains_are_served_and_signalled(void **state)
 	front_send(&t->f, VHOST_GET_VRING_BASE, VHOST_VERSION, &s, sizeof(s), -1);
 	assert_int_equal(front_recv(&t->f, NULL, &s, sizeof(s)), sizeof(s));
 	assert_int_equal(s.num, 1);
-	r.layout.next = 1;
-	start(t, &r);
+	r->layout.next = 1;
+	start(t, r);
 	assert_int_equal(t->echo.starts, 2);
-	fd_ring_offer(&r, 0);
+	fd_ring_offer(r, 0);
 	assert_int_equal(write(t->kick, &one, sizeof(one)), sizeof(one));
 	front_spin(&t->f);
-	assert_true(fd_ring_used(&r, &head, &written));
+	assert_true(fd_ring_used(r, &head, &written));
 	assert_int_equal(t->f.lost, 0);
 }
 
 static void rings_outside_ram_stop_the_device(void **state)
 {
 	struct fixture *t = *state;
-	struct fake_driver d;
-	struct fd_ring r;
+	struct fake_driver *d = &t->driver;
+	struct fd_ring *r = &t->ring;
 	/* A blob in a window is announced like RAM, and is none. */
 	const struct vhost_mem_reg blob = { .gpa = 0xe0000000, .len = 0x10000, .uaddr = 0x1000 };
 	AUTO_FD fd = memfd_create("blob", MFD_CLOEXEC);
 
-	make_driver(t, &d, &r);
+	make_driver(t, d, r);
 	assert_int_equal(ftruncate(fd, 0x10000), 0);
 	front_send(&t->f, VHOST_ADD_MEM_REG, VHOST_VERSION, &blob, sizeof(blob), fd);
-	r.layout.used_gpa = 0x2000 - FRONT_UADDR; /* an address inside the blob */
-	start(t, &r);
+	r->layout.used_gpa = 0x2000 - FRONT_UADDR; /* an address inside the blob */
+	start(t, r);
 	assert_int_equal(t->echo.starts, 0);
 	assert_true(t->echo.dev.needs_reset);
 	assert_int_equal(t->f.lost, 0);
@@ -240,13 +242,13 @@ static void rings_outside_ram_stop_the_device(void **state)
 static void features_not_offered_stop_the_device(void **state)
 {
 	struct fixture *t = *state;
-	struct fake_driver d;
-	struct fd_ring r;
+	struct fake_driver *d = &t->driver;
+	struct fd_ring *r = &t->ring;
 
-	make_driver(t, &d, &r);
+	make_driver(t, d, r);
 	front_add_ram(&t->f);
 	set_features(t, VIRTIO_BIT(VIRTIO_F_VERSION_1) | VIRTIO_BIT(VIRTIO_F_RING_PACKED));
-	front_queue(&t->f, 0, &r.layout, t->kick, t->call);
+	front_queue(&t->f, 0, &r->layout, t->kick, t->call);
 	front_enable(&t->f, QUEUES, true);
 	assert_int_equal(t->echo.starts, 0);
 	assert_true(t->echo.dev.needs_reset);
@@ -255,15 +257,15 @@ static void features_not_offered_stop_the_device(void **state)
 static void removed_ram_is_gone(void **state)
 {
 	struct fixture *t = *state;
-	struct fake_driver d;
-	struct fd_ring r;
+	struct fake_driver *d = &t->driver;
+	struct fd_ring *r = &t->ring;
 	const struct vhost_mem_reg reg = { .len = FRONT_RAM, .uaddr = FRONT_UADDR };
 
-	make_driver(t, &d, &r);
+	make_driver(t, d, r);
 	set_features(t, VIRTIO_BIT(VIRTIO_F_VERSION_1));
 	front_add_ram(&t->f);
 	front_send(&t->f, VHOST_REM_MEM_REG, VHOST_VERSION, &reg, sizeof(reg), -1);
-	front_queue(&t->f, 0, &r.layout, t->kick, t->call);
+	front_queue(&t->f, 0, &r->layout, t->kick, t->call);
 	front_enable(&t->f, QUEUES, true);
 	assert_int_equal(t->echo.starts, 0);
 	assert_int_equal(t->f.lost, 0);

@@ -85,9 +85,9 @@ void front_send(struct front *f, uint32_t request, uint32_t flags, const void *d
 		int fd)
 {
 	const struct vhost_hdr h = { .request = request, .flags = flags, .size = len };
-	uint8_t msg[sizeof(h) + 4096];
+	uint8_t msg[sizeof(h) + 2048];
 
-	must(len <= 4096);
+	must(len <= sizeof(msg) - sizeof(h));
 	memcpy(msg, &h, sizeof(h));
 	if (len > 0)
 		memcpy(msg + sizeof(h), data, len);
