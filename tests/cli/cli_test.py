@@ -753,6 +753,16 @@ def test_real_cpus():
     equal(5600 < mib <= 6144, True, f"{mib} MiB")
 
 
+def said_to(client):
+    """The answer to a line, to its end; b"" if the other side will not talk."""
+    try:
+        client.sendall(b"abc\n")
+        client.shutdown(socket.SHUT_WR)
+        return client.makefile("rb").read()
+    except OSError:
+        return b""
+
+
 @boots(2)
 def test_real_oom():
     """a guest that runs out of memory gives 137 and a sentence"""
@@ -796,8 +806,8 @@ def test_real_vsock():
     with tempfile.TemporaryDirectory() as d, socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{d}/host")
         server.listen(1)
-        p = start("sh", "-c", "socat VSOCK-LISTEN:5001 EXEC:rev & "
-                  "echo from-guest | socat -t 5 - VSOCK-CONNECT:2:5000; echo up; cat",
+        p = start("sh", "-c", "socat -t 60 VSOCK-LISTEN:5001,fork EXEC:rev & "
+                  "echo from-guest | socat -t 60 - VSOCK-CONNECT:2:5000; echo up; cat",
                   options=["--vsock", f"5000:{d}/host", "--vsock", f"5001:{d}/guest:listen"])
         conn, _ = server.accept()
         equal(conn.makefile("rb").readline(), b"from-guest\n")
@@ -805,11 +815,12 @@ def test_real_vsock():
         conn.close()
         equal(p.stdout.readline(), b"from-host\n")
         equal(p.stdout.readline(), b"up\n")
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(f"{d}/guest")
-            client.sendall(b"abc\n")
-            client.shutdown(socket.SHUT_WR)
-            equal(client.makefile("rb").read(), b"cba\n")
+
+        def answer():  # nothing as long as nobody listens in the guest
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(f"{d}/guest")
+                return said_to(client)
+        equal(wait_for(answer, say="the guest's port does not answer"), b"cba\n")
         p.stdin.close()
         equal(p.wait(LIMIT), 0)
         p.stdout.close()
@@ -824,7 +835,7 @@ def test_real_net():
         with socket.create_server(("127.0.0.1", 0)) as spare:
             published = spare.getsockname()[1]
         p = start("bash", "-c", f"exec 3<>/dev/tcp/10.0.2.2/{port} || exit 9; echo hello >&3; "
-                  "cat <&3; cat /etc/resolv.conf; echo up; socat TCP-LISTEN:80 EXEC:rev; cat",
+                  "cat <&3; cat /etc/resolv.conf; echo up; socat -t 60 TCP-LISTEN:80,fork EXEC:rev & cat",
                   options=["-p", f"{published}:80"])
 
         def end():
@@ -843,10 +854,8 @@ def test_real_net():
 
         def answer():
             try:
-                with socket.create_connection(("127.0.0.1", published), 5) as client:
-                    client.sendall(b"abc\n")
-                    client.shutdown(socket.SHUT_WR)
-                    return client.makefile("rb").read()
+                with socket.create_connection(("127.0.0.1", published), LIMIT / 10) as client:
+                    return said_to(client)
             except OSError:
                 return b""
         equal(wait_for(answer, say="the published port does not answer"), b"cba\n")

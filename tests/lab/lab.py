@@ -353,8 +353,9 @@ def main():
             return 0
     cases = [case for spec in args.cases for case in cases_of(spec)]
     scripts = {case.script for case in cases}
-    tests = [t for path in args.tests if os.path.basename(path) not in scripts
-             for t in tests_of(path)] + cases
+    tests = cases + [t for path in args.tests if os.path.basename(path) not in scripts
+                     for t in tests_of(path)]
+    tests.sort(key=lambda t: t.cost)  # what is cheap fails early
     only = args.only or []
     left_out = {name[1:] for name in only if name.startswith('-')}
     chosen = set(only) - {'-' + name for name in left_out}
