@@ -20,6 +20,7 @@ import importlib.util
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -43,8 +44,8 @@ BOOT_LIMIT = 180  # seconds; 4 on an idle machine
 DEFAULT_LIMIT = 60
 CASE_LIMIT = 90  # of a case, and so much again for each guest it boots, which takes 3 idle
 RETRIES_MAX = 4
-ROUNDS_MAX = 5  # of tests whose machine was lost
-SILENCE_MAX = 120  # seconds; a machine that is alive prints something every 10
+LOST_MAX = 8  # machines that are replaced
+SILENCE_MAX = 90  # seconds; a machine that is alive prints something every 10
 SKIP = 77
 
 # limit: seconds; cost: how long it takes compared with others; args: of the script
@@ -210,6 +211,7 @@ class Machine:
         self.tests = tests
         self.disk = os.path.join(scratch, name + '.img')
         self.log = os.path.join(scratch, name + '.log')
+        self.monitor = os.path.join(scratch, name + '.mon')
         lines = ''.join(f'{t.limit} {t.name} {t.script} {t.args}\n' for t in tests)
         with open(self.disk, 'wb') as f:
             f.write(lines.encode())
@@ -229,7 +231,8 @@ class Machine:
              '-device', 'nvme,drive=d,serial=l1',
              '-drive', f'if=none,id=r,file={self.disk},format=raw',
              '-device', 'nvme,drive=r,serial=res',
-             *systems, '-nodefaults', '-nographic', '-serial', f'file:{self.log}', '-monitor', 'none',
+             *systems, '-nodefaults', '-nographic', '-serial', f'file:{self.log}',
+             '-monitor', f'unix:{self.monitor},server=on,wait=off',
              '-no-reboot', '-device', 'isa-debug-exit,iobase=0x501,iosize=1'],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.heard = 0
@@ -243,10 +246,23 @@ class Machine:
         if heard != self.heard:
             self.heard, self.heard_at = heard, time.monotonic()
         elif time.monotonic() - self.heard_at > SILENCE_MAX:
+            self.look_inside()
             self.process.terminate()
             self.process.wait()
             return True
         return False
+
+    def look_inside(self):
+        """Adds to the log in which state QEMU's CPU stands still."""
+        with socket.socket(socket.AF_UNIX) as s, open(self.log, 'ab') as log:
+            s.settimeout(5)
+            try:
+                s.connect(self.monitor)
+                s.sendall(b'info registers\ninfo lapic\ninfo pic\n')
+                while True:
+                    log.write(s.recv(65536))
+            except OSError:
+                log.write(b'\nlab: the machine was lost\n')
 
     def results(self):
         """Name -> (status, milliseconds, output) of the tests that came to an end."""
@@ -265,20 +281,30 @@ class Machine:
         return found
 
 
-def run_round(image, scratch, tests, machines, label):
-    """Shares the tests among machines by their cost, the longest first."""
+def run_all(image, scratch, tests, machines, label):
+    """
+    Shares the tests among machines by their cost.  What a lost machine has not done runs in a fresh
+    one at once.  Returns results and how many machines were lost.
+    """
     shares = [[] for _ in range(min(machines, len(tests)))]
     for test in sorted(tests, key=lambda t: -t.cost):
         min(shares, key=lambda s: sum(t.cost for t in s)).append(test)
     order = {test: i for i, test in enumerate(tests)}
-    running = [Machine(image, scratch, f'{label}{i}', sorted(s, key=order.get))
-               for i, s in enumerate(shares)]
-    while not all([m.is_over() for m in running]):
-        time.sleep(0.2)
     results = {}
-    for m in running:
-        results.update(m.results())
-    return results
+    started = len(shares)
+    running = [Machine(image, scratch, f'{label}-{i}', sorted(s, key=order.get))
+               for i, s in enumerate(shares)]
+    while running:
+        for m in [m for m in running if m.is_over()]:
+            running.remove(m)
+            found = m.results()
+            results.update(found)
+            rest = [t for t in m.tests if t.name not in found]
+            if rest and started < len(shares) + LOST_MAX:
+                running.append(Machine(image, scratch, f'{label}-{started}', rest))
+                started += 1
+        time.sleep(0.2)
+    return results, started - len(shares)
 
 
 def tests_of(path):
@@ -372,19 +398,15 @@ def main():
     os.makedirs(scratch, exist_ok=True)
     try:
         image = Image(args, here, scratch)
-        lost = 0
-        todo = here
-        for n in range(ROUNDS_MAX):
-            results.update(run_round(image, scratch, todo, args.machines, f'l1-{n}-'))
-            todo = [t for t in todo if t.name not in results]
-            lost += bool(todo)
-            if not todo:
-                break
+        found, lost = run_all(image, scratch, here, args.machines, 'l1')
+        results.update(found)
         failed = [t for t in here if t.name in results and not is_good(results[t.name])]
         first = {t.name: results[t.name] for t in failed}
         again = failed if len(failed) <= RETRIES_MAX else []
         if again:
-            results.update(run_round(image, scratch, again, args.machines, 'again-'))
+            found, more = run_all(image, scratch, again, args.machines, 'again')
+            results.update(found)
+            lost += more
     finally:
         if not args.keep:
             logs = [f for f in os.listdir(scratch) if f.endswith('.log')]
