@@ -11,8 +11,8 @@
 #include "render/pool.h"
 #include "util/log.h"
 
-#define LOAD_S  60 /* a driver that is not there by then never comes */
-#define SPIN_US 50 /* a guest that computes sends its next message soon */
+#define LOAD_S  120 /* of seconds: an overloaded host is slow, not broken */
+#define SPIN_US 50  /* a guest that computes sends its next message soon */
 
 int broker_connect(int broker, int *sock)
 {

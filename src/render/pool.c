@@ -55,8 +55,8 @@ struct pool {
 	struct member *spare;
 	struct loop_timer spare_timer;
 	unsigned spare_fails; /* how many in a row ended before they were ready */
+	bool was_told_first;  /* cfg.first has been called */
 	struct cache_check checked[CACHE_USERS];
-	bool was_told_first; /* cfg.first has been called */
 
 	struct loop_timer refresh_timer;
 	void (*refreshed)(void *arg); /* NULL: nobody asked */
@@ -218,8 +218,8 @@ static void member_gone(struct member *m)
 	if (!m->is_ready) {
 		p->spare_fails++;
 		tell_first(p, -EIO,
-			   "the renderer process ended while it loaded the host's Vulkan "
-			   "drivers; does 'vulkaninfo' work on this host?");
+			   "the renderer process ended while it loaded the host's Vulkan drivers; "
+			   "does 'vulkaninfo' work on this host?");
 	}
 	member_free(m);
 	finish_refresh(p);
@@ -238,6 +238,9 @@ static void loads_too_long(struct loop_timer *t)
 		  "on this host?",
 		  who(m, text, sizeof(text)), m->pool->cfg.load_s);
 	m->was_told = true;
+	tell_first(m->pool, -ETIMEDOUT,
+		   "the host's Vulkan drivers do not load in time; does 'vulkaninfo' work on this "
+		   "host?");
 	member_gone(m);
 }
 

@@ -22,7 +22,7 @@ struct pool_config {
 	const char *cache_base;    /* NULL: no shader cache; lives as long as the pool */
 	unsigned max_clients;
 	unsigned load_s; /* how long a renderer may take to load drivers, in seconds */
-	bool is_lazy; /* no spare before the first client has come */
+	bool is_lazy;    /* no spare before the first client has come */
 	/* What became of the first renderer: called once, with -errno and a sentence if it did not
 	 * get ready; may be NULL. */
 	void (*first)(void *arg, int code, const char *text);

@@ -305,28 +305,33 @@ static void run(struct world *x)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const uint8_t capset[8];
-	struct world x = { .in = rd_init(data, size),
-			   .window = { .ops = &window_ops, .len = WINDOW, .maps_max = 6 } };
+	struct world *x = calloc(1, sizeof(*x));
+
+	assert(x);
+	x->in = rd_init(data, size);
+	x->window = (struct window){ .ops = &window_ops, .len = WINDOW, .maps_max = 6 };
+
 	const struct gpu_config cfg = {
 		.capset_id = 4,
 		.capset_size = sizeof(capset),
 		.capset = capset,
-		.window = &x.window,
+		.window = &x->window,
 		.limits = { .memory = MEMORY, .contexts = 3, .resources = 8 },
 		.connect = on_connect,
-		.arg = &x,
+		.arg = x,
 	};
 
 	log_set_level(LOG_OFF);
-	assert(loop_create(&x.loop) == 0);
-	assert(gpu_create(&cfg, x.loop, &x.g) == 0);
-	fd_init(&x.f);
-	assert(fd_start(&x.f, gpu_dev(x.g), 0) == 0);
-	run(&x);
-	fd_fini(&x.f);
-	gpu_destroy(x.g);
-	loop_destroy(x.loop);
-	for (unsigned i = 0; i < x.n_peers; i++)
-		fd_drop(&x.peer[i]);
+	assert(loop_create(&x->loop) == 0);
+	assert(gpu_create(&cfg, x->loop, &x->g) == 0);
+	fd_init(&x->f);
+	assert(fd_start(&x->f, gpu_dev(x->g), 0) == 0);
+	run(x);
+	fd_fini(&x->f);
+	gpu_destroy(x->g);
+	loop_destroy(x->loop);
+	for (unsigned i = 0; i < x->n_peers; i++)
+		fd_drop(&x->peer[i]);
+	free(x);
 	return 0;
 }
