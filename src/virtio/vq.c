@@ -78,10 +78,13 @@ static void *ring_at(const struct gm *gm, uint64_t gpa, uint64_t len, uint64_t a
 
 int vq_start(struct vq *vq, const struct gm *gm, const struct vq_layout *l, uint64_t features)
 {
-	uint16_t chains = vq->conf.chains_max ? vq->conf.chains_max : 1;
+	/* No ring offers more chains at a time than it has entries. */
+	uint16_t chains = vq->conf.chains_max < l->size ? vq->conf.chains_max : l->size;
 	uint16_t links = vq->conf.links_max ? vq->conf.links_max : l->size;
 
 	vq_stop(vq);
+	if (chains == 0)
+		chains = 1;
 	if (!is_pow2(l->size) || l->size > vq->conf.size_max)
 		return -EPROTO;
 	vq->desc = ring_at(gm, l->desc_gpa, sizeof(struct vring_desc) * l->size, 16);
