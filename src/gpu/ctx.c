@@ -233,6 +233,16 @@ static int send_msg(struct gpu_ctx *ctx, const struct ctx_msg *m, int fd)
 	return r == -EAGAIN ? queue_out(ctx, NULL, m, fd) : r;
 }
 
+static bool is_taken(const struct gpu *g, uint32_t id)
+{
+	list_for_each(it, &g->ctxs)
+	{
+		if (container_of(it, struct gpu_ctx, node)->id == id)
+			return true;
+	}
+	return false;
+}
+
 struct gpu_ctx *gpu_ctx_find(struct gpu *g, uint32_t id)
 {
 	list_for_each(it, &g->ctxs)
@@ -393,16 +403,6 @@ static struct gpu_ctx *ctx_new(struct gpu *g, uint32_t id)
 	list_add_tail(&g->ctxs, &ctx->node);
 	g->n_ctxs++;
 	return ctx;
-}
-
-static bool is_taken(const struct gpu *g, uint32_t id)
-{
-	list_for_each(it, &g->ctxs)
-	{
-		if (container_of(it, struct gpu_ctx, node)->id == id)
-			return true;
-	}
-	return false;
 }
 
 void gpu_ctx_create(struct gpu *g, struct gpu_req *req)
@@ -580,7 +580,11 @@ void gpu_ctx_attach(struct gpu *g, struct gpu_req *req, bool is_attach)
 		return;
 	}
 	if (!ctx) {
-		gpu_answer(g, req, VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID);
+		/* Linux detaches from a lost context, too, and would complain of an error. */
+		gpu_answer(g, req,
+			   is_attach || !is_taken(g, req->hdr.ctx_id)
+				   ? VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID
+				   : VIRTIO_GPU_RESP_OK_NODATA);
 		return;
 	}
 	if (is_attach) {
