@@ -88,7 +88,7 @@ struct pecten_vm {
 	struct ctl_msg msg;     /* scratch: too large for a stack */
 	pid_t pid;              /* VM process; 0: none */
 	pid_t passt;
-	pid_t renderers; /* the broker of the guest's GPU */
+	pid_t renderers;    /* the broker of the guest's GPU */
 	int passt_log;      /* what passt says on stderr; -1 */
 	struct vm_run *run; /* the thread's own */
 	bool has_thread;

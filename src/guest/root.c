@@ -22,7 +22,7 @@
 
 #define PATH_BYTES   512
 #define OVERLAY_FULL (UINT64_C(64) * 1024) /* fewer free bytes than this are none */
-#define RENDER_NODE  128          /* DRM numbers its render nodes from here */
+#define RENDER_NODE  128                   /* DRM numbers its render nodes from here */
 #define RENDER_NODES 8
 
 int boot_say(char *why, int code, const char *fmt, ...)

@@ -16,9 +16,10 @@
  * Requests that are queued or under way: one for each mapping that may exist, one more for each to
  * undo it, and as many again that a reset has left behind.
  */
-#define OPS_MAX  (4 * VHOST_WINDOW_MAPS)
-#define SENT_MAX 16 /* what the channel's buffer surely takes, both messages of a mapping counted  \
-		     */
+#define OPS_MAX (4 * VHOST_WINDOW_MAPS)
+#define SENT_MAX                                                                                   \
+	16 /* what the channel's buffer surely takes, both messages of a mapping counted           \
+	    */
 #define REPLY_LEN (sizeof(struct vhost_hdr) + sizeof(uint64_t))
 
 struct op {

@@ -17,8 +17,8 @@
 #include "hyp/kvm/probe.h"
 #include "util/log.h"
 #include "vmm/config.h"
-#include "vmm/renderers.h"
 #include "vmm/qemu.h"
+#include "vmm/renderers.h"
 #include "vmm/sandbox.h"
 #include "vmm/vm.h"
 
