@@ -10,6 +10,7 @@
 #include "api/cache.h"
 
 #define PROGRAM "qemu-system-x86_64"
+#define VERSION "version " /* what stands before the number in what QEMU says of itself */
 
 /* Asks for the version; one that does not answer has major 0. */
 static void ask_version(struct qemu_program *q)
@@ -26,9 +27,13 @@ static void ask_version(struct qemu_program *q)
 	if (launch_ask(*q->root ? private : direct, text, sizeof(text), NULL) != 0)
 		return;
 
-	const char *v = strstr(text, "version ");
-	if (v && sscanf(v, "version %u.%u", &q->major, &q->minor) != 2)
-		q->major = 0;
+	const char *v = strstr(text, VERSION);
+	char *end;
+
+	if (!v)
+		return;
+	q->major = (unsigned)strtoul(v + strlen(VERSION), &end, 10);
+	q->minor = *end == '.' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
 }
 
 static bool in_path(struct qemu_program *q)

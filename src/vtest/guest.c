@@ -16,7 +16,6 @@
 #include "render/ctx_msg.h"
 #include "util/log.h"
 
-_Static_assert(CTX_SUBMIT_MAX <= VENUS_MAX_SUBMIT, "the context takes what the device lets pass");
 _Static_assert(CTX_NAME_MAX == GUEST_NAME_SIZE, "names fit");
 
 struct packet {
