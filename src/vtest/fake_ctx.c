@@ -19,7 +19,7 @@ struct venus_ctx {
 	struct venus_ctx_config cfg;
 	_Atomic bool is_fatal;
 	uint32_t res[FAKE_RESOURCES];
-	struct venus_counters counters;
+	struct venus_counters counters; /* lock */
 
 	pthread_t thread; /* retires FAKE_RING_LATER */
 	struct mutex lock;
@@ -116,8 +116,10 @@ int venus_ctx_submit(struct venus_ctx *ctx, const void *bytes, size_t len)
 	if (atomic_load(&ctx->is_fatal))
 		return -EPROTO;
 	memcpy(&first, bytes, sizeof(first));
+	mutex_lock(&ctx->lock);
 	ctx->counters.commands++;
 	ctx->counters.bytes += len;
+	mutex_unlock(&ctx->lock);
 	if (first == FAKE_FATAL) {
 		turn_fatal(ctx);
 		return -EPROTO;
@@ -216,8 +218,9 @@ int venus_ctx_fence(struct venus_ctx *ctx, uint32_t ring_idx, uint64_t fence_id)
 	default:
 		return -EINVAL;
 	}
-	if (r == 0)
-		ctx->counters.fences++;
+	mutex_lock(&ctx->lock);
+	ctx->counters.fences += r == 0;
+	mutex_unlock(&ctx->lock);
 	return r;
 }
 
@@ -229,5 +232,7 @@ void venus_capset_fill(uint8_t out[VENUS_CAPSET_SIZE])
 
 void venus_ctx_counters(struct venus_ctx *ctx, struct venus_counters *out)
 {
+	mutex_lock(&ctx->lock);
 	*out = ctx->counters;
+	mutex_unlock(&ctx->lock);
 }
