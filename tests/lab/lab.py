@@ -183,6 +183,11 @@ class Image:
             place = os.path.join(stage, 'lab', name)
             os.makedirs(os.path.dirname(place), exist_ok=True)
             subprocess.run(['cp', '-aL', path, place], check=True)
+        if args.guest:
+            # LLVM is for drivers of GPUs that a guest does not have.
+            guest = debroot(args.debroot, '-x', 'libllvm.*', 'trixie', 'labguest', *args.guest)
+            subprocess.run(['cp', '-a', '--reflink=auto', guest,
+                            os.path.join(stage, 'lab/guest')], check=True)
         if args.init:
             add_kernel(args, os.path.join(stage, 'lab/debian'), self.kernel,
                        os.path.join(modules, version))
@@ -361,6 +366,8 @@ def main():
     p.add_argument('--debroot', required=True, help='path of tools/debroot')
     p.add_argument('--program', action='append', default=[], help='into /lab/bin')
     p.add_argument('--package', action='append', default=[], help='one more of Debian')
+    p.add_argument('--guest', action='append', default=[],
+                   help='a package of a system for guests, Debian 13, in /lab/guest')
     p.add_argument('--verbose', action='store_true', help='print what good tests say, too')
     p.add_argument('--extra', action='append', default=[], help='NAME=PATH into /lab/NAME')
     p.add_argument('--init', help='pecten-init, for an initramfs with a stock kernel')
