@@ -37,7 +37,7 @@ struct vhost_window {
 	struct loop *loop;
 	struct vhost_dev *d;
 	struct loop_fd src; /* ->fd is the channel; -1: none */
-	unsigned live;      /* mappings of the device, those on their way included */
+	unsigned live;      /* mappings there are when QEMU has done all that is asked for */
 
 	struct op ops[OPS_MAX]; /* ring */
 	unsigned head;          /* oldest */
@@ -57,8 +57,8 @@ static void op_finish(struct vhost_window *w, struct window_req *req, bool is_ma
 {
 	if (!req)
 		return;
-	if (is_map ? result < 0 : result == 0)
-		w->live--;
+	if (result < 0)
+		w->live = is_map ? w->live - 1 : w->live + 1;
 	req->done(req, result);
 }
 
@@ -163,10 +163,12 @@ static void window_unmap(struct window *win, struct window_req *req)
 {
 	struct vhost_window *w = container_of(win, struct vhost_window, w);
 
-	if (w->src.fd < 0 || !is_page_range(w, req) || w->n == OPS_MAX)
+	if (w->src.fd < 0 || !is_page_range(w, req) || w->n == OPS_MAX) {
 		req->done(req, w->src.fd < 0 ? -ENOTSUP : -EINVAL);
-	else
+	} else {
+		w->live--; /* QEMU undoes it before it does what is asked for later */
 		enqueue(w, req, false, req->off, req->len);
+	}
 }
 
 /*

@@ -11,6 +11,7 @@ theirs at the same time.  Nothing here depends on how fast that is.
 
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -40,13 +41,14 @@ class Shared:
         for name in ("rw", "ro"):
             (self.dir / name).mkdir()
         (self.dir / "ro" / "file").write_text("host\n", encoding="ascii")
+        shutil.copy(os.environ["PECTEN_TEST_BLOBS"], self.dir / "ro" / "blobs")
         self.disk = self.dir / "disk"
         self.disk.write_bytes(b"disk" + bytes(MIB - 4))
         with socket.create_server(("127.0.0.1", 0)) as spare:
             self.port = spare.getsockname()[1]
         self.machine = Machine(
             self.name, "trap 'echo bye; exit 15' TERM; echo up; while :; do sleep 0.1; done",
-            options=["-c", "2", "-v", f"{self.dir}/rw:/rw", "-v", f"{self.dir}/ro:/ro:ro",
+            options=["-c", "2", "--gpu", "on", "-v", f"{self.dir}/rw:/rw", "-v", f"{self.dir}/ro:/ro:ro",
                      "--disk", str(self.disk), "-p", f"{self.port}:80",
                      "--console", str(self.dir / "console")])
 
@@ -62,8 +64,8 @@ def test_shared_kernel():
     release = pathlib.Path(TOOLS.kernel, "version").read_text(encoding="ascii")
     equal(ok(SHARED.exec("uname -r; nproc")).stdout.decode(), release + "2\n")
     ids = ok(SHARED.exec("cat /sys/bus/virtio/devices/*/device")).stdout.split()
-    # net, blk, console, rng, balloon, vsock, fs
-    equal(sorted(int(i, 16) for i in ids), [1, 2, 3, 4, 5, 19, 26])
+    # net, blk, console, rng, balloon, gpu, vsock, fs
+    equal(sorted(int(i, 16) for i in ids), [1, 2, 3, 4, 5, 16, 19, 26])
 
 
 def test_shared_confined():
@@ -157,6 +159,22 @@ def test_shared_net():
             client.sendall(b"abc\n")
             equal(client.makefile("rb").read(), b"\ncba")
         equal(server.wait(LIMIT), 0)
+
+
+def test_shared_gpu():
+    """the GPU's driver finds a Venus device with a window"""
+    log = ok(SHARED.exec("dmesg")).stdout.decode()
+    for words in ("features: +virgl -edid +resource_blob +host_visible", "+context_init",
+                  "cap set 0: id 4", "Host memory window"):
+        equal(words in log, True, words)
+    ok(SHARED.exec("test -c /dev/dri/renderD128 -a -w /dev/dri/renderD128"))
+
+
+def test_shared_gpu_limit():
+    """a program that maps blobs for ever gets an error below QEMU's limit, and harms nobody"""
+    result = ok(SHARED.exec("/ro/blobs 300 400"))
+    equal(result.stdout.endswith(b"blobs, and one again\n"), True, result.stdout)
+    ok(SHARED.exec("true"))
 
 
 def test_shared_zz_signals():
