@@ -307,7 +307,8 @@ int gpu_create(const struct gpu_config *cfg, struct loop *loop, struct gpu **out
 		 */
 		[QUEUE_CONTROL] = { .size_max = GPU_RING,
 				    .chains_max = GPU_RING,
-				    .links_max = VQ_LINKS_MAX },
+				    .links_max = VQ_LINKS_MAX,
+				    .drops_long = true },
 		[QUEUE_CURSOR] = { .size_max = CURSOR_RING },
 	};
 	const struct virtio_gpu_config config = { .num_scanouts = 0, .num_capsets = 1 };

@@ -160,17 +160,22 @@ static int walk_add(const struct vq *vq, struct walk *w, const struct vring_desc
 	return 0;
 }
 
-/* Copies an indirect table, so that it is read once; returns its number of entries. */
+/*
+ * Copies an indirect table, so that it is read once.
+ *
+ * Return: its number of entries; -E2BIG if it is to be dropped; -EPROTO
+ */
 static int walk_indirect(const struct vq *vq, const struct vring_desc *d)
 {
 	if (!vq->has_indirect || (d->flags & VRING_DESC_F_NEXT) || d->len == 0 ||
-	    d->len % sizeof(struct vring_desc) != 0 ||
-	    d->len / sizeof(struct vring_desc) > vq->links_max)
+	    d->len % sizeof(struct vring_desc) != 0)
 		return -EPROTO;
 
 	const void *from = gm_range(vq->gm, d->addr, d->len);
 	if (!from)
 		return -EPROTO;
+	if (d->len / sizeof(struct vring_desc) > vq->links_max)
+		return vq->conf.drops_long ? -E2BIG : -EPROTO;
 	memcpy(vq->table, from, d->len);
 	atomic_signal_fence(memory_order_seq_cst); /* the compiler may not look at the original */
 	return (int)(d->len / sizeof(struct vring_desc));
@@ -239,7 +244,11 @@ int vq_pop(struct vq *vq, struct vq_chain *c)
 	uint16_t at = vq->next_avail & (uint16_t)(vq->size - 1);
 	uint16_t head = vq_load16(vq->avail, RING_ENTRIES + 2 * (size_t)at);
 
-	if (n > vq->size || vq_walk(vq, head, &w) < 0) {
+	int r = n > vq->size ? -EPROTO : vq_walk(vq, head, &w);
+	if (r == -E2BIG) {
+		w.n = 0;
+		w.n_rd = 0;
+	} else if (r < 0) {
 		vq->is_broken = true;
 		return -EPROTO;
 	}

@@ -36,6 +36,12 @@ struct vq_conf {
 	 * config space, and always for virtio-gpu.
 	 */
 	uint16_t links_max;
+	/*
+	 * A longer indirect table breaks the queue, or, if this is set, is popped as a chain
+	 * without a byte: where Linux makes tables as long as an unprivileged process asks for
+	 * (virtio-gpu).
+	 */
+	bool drops_long;
 };
 
 /* Where the driver has put the rings. */
@@ -100,7 +106,7 @@ void vq_stop(struct vq *vq);
 /**
  * vq_pop() - take the next descriptor chain
  * @c:		on 1: the chain, checked as a whole: every byte is RAM, readable before writable,
- *		at most links_max links and 2^32-1 bytes
+ *		at most links_max links and 2^32-1 bytes; empty if it was dropped (drops_long)
  *
  * On 0 the driver has been asked to notify about the next one.
  *

@@ -240,6 +240,36 @@ static void longer_indirect_tables_are_taken_where_the_device_says_so(void **sta
 	assert_int_equal(cur_left(&c.rd), 1000);
 }
 
+static void longer_tables_still_are_dropped_where_the_device_says_so(void **state)
+{
+	struct fixture *x = *state;
+	struct vq_chain c;
+	uint32_t written;
+	uint16_t head;
+
+	x->vq.conf.links_max = 50;
+	x->vq.conf.drops_long = true;
+	restart(x, 4, INDIRECT);
+	fd_ring_desc(x->r, 1, 0x8000, 51 * 16, F_INDIRECT, 0);
+	fd_ring_offer(x->r, 1);
+	assert_int_equal(vq_pop(&x->vq, &c), 1);
+	assert_int_equal(cur_left(&c.rd), 0);
+	assert_int_equal(cur_left(&c.wr), 0);
+	vq_push(&x->vq, &c, 0);
+	assert_true(fd_ring_used(x->r, &head, &written));
+	assert_int_equal(head, 1);
+
+	/* Behind a direct link, too; but not from outside RAM. */
+	fd_ring_desc(x->r, 0, 0x2000, 2, F_NEXT, 1);
+	fd_ring_offer(x->r, 0);
+	assert_int_equal(vq_pop(&x->vq, &c), 1);
+	assert_int_equal(cur_left(&c.rd), 0);
+	vq_push(&x->vq, &c, 0);
+	fd_ring_desc(x->r, 1, FD_RAM, 51 * 16, F_INDIRECT, 0);
+	fd_ring_offer(x->r, 1);
+	assert_int_equal(vq_pop(&x->vq, &c), -EPROTO);
+}
+
 static void buffers_may_cross_regions(void **state)
 {
 	struct fixture *x = *state;
@@ -334,6 +364,7 @@ int main(void)
 		T(chain_becomes_two_cursors),
 		T(indirect_table_follows_direct_links),
 		T(longer_indirect_tables_are_taken_where_the_device_says_so),
+		T(longer_tables_still_are_dropped_where_the_device_says_so),
 		T(buffers_may_cross_regions),
 		T(device_holds_no_more_chains_than_it_asked_for),
 		T(driver_can_decline_interrupts),
