@@ -932,6 +932,9 @@ static void locks(void)
 	SAY(flock(fd2, LOCK_SH | LOCK_NB));
 	SAY(flock(fd2, LOCK_EX | LOCK_NB));
 	close(fd);
+	/* Linux tells a FUSE server of the last close in the background. */
+	for (int i = 0; i < 3000 && flock(fd2, LOCK_EX | LOCK_NB) < 0; i++)
+		usleep(10000);
 	SAY(flock(fd2, LOCK_EX | LOCK_NB));
 	close(fd2);
 
@@ -949,6 +952,13 @@ static void locks(void)
 	SAY(fcntl(fd, F_OFD_SETLK, &fl));
 	SAY(fcntl(fd2, F_OFD_SETLK, &fl));
 	close(fd);
+	for (int i = 0; i < 3000; i++) { /* as above */
+		struct flock held = { .l_type = F_WRLCK };
+
+		if (fcntl(fd2, F_OFD_GETLK, &held) < 0 || held.l_type == F_UNLCK)
+			break;
+		usleep(10000);
+	}
 	SAY(fcntl(fd2, F_OFD_SETLK, &fl));
 	close(fd2);
 }
