@@ -22,6 +22,24 @@
 #define AVAIL_LEN(sz) (RING_ENTRIES + 2 * (uint64_t)(sz) + 2)
 #define USED_LEN(sz)  (RING_ENTRIES + sizeof(struct vring_used_elem) * (uint64_t)(sz) + 2)
 
+/*
+ * ThreadSanitizer sees our threads, but not the guest that stands between two of them: what one did
+ * before it told the guest comes before what another does after the guest told it.  @p: the guest.
+ */
+#if defined(__has_feature)
+#define HAS_FEATURE_TSAN __has_feature(thread_sanitizer)
+#else
+#define HAS_FEATURE_TSAN 0
+#endif
+#if defined(__SANITIZE_THREAD__) || HAS_FEATURE_TSAN
+#include <sanitizer/tsan_interface.h>
+#define TSAN_GUEST_WAS_TOLD(p) __tsan_release((void *)(uintptr_t)(p))
+#define TSAN_GUEST_TOLD_US(p)  __tsan_acquire((void *)(uintptr_t)(p))
+#else
+#define TSAN_GUEST_WAS_TOLD(p) ((void)(p))
+#define TSAN_GUEST_TOLD_US(p)  ((void)(p))
+#endif
+
 static uint16_t vq_load16(const void *ring, size_t off)
 {
 	const _Atomic uint16_t *p = (const void *)((const uint8_t *)ring + off);
@@ -33,8 +51,10 @@ static uint16_t vq_load16(const void *ring, size_t off)
 static uint16_t vq_load_idx(const struct vq *vq)
 {
 	const _Atomic uint16_t *p = (const void *)((const uint8_t *)vq->avail + RING_IDX);
+	uint16_t idx = atomic_load_explicit(p, memory_order_acquire);
 
-	return atomic_load_explicit(p, memory_order_acquire);
+	TSAN_GUEST_TOLD_US(vq->gm);
+	return idx;
 }
 
 static void vq_store16(void *ring, size_t off, uint16_t v)
@@ -56,6 +76,7 @@ static void vq_store_idx(const struct vq *vq, uint16_t v)
 {
 	_Atomic uint16_t *p = (void *)((uint8_t *)vq->used + RING_IDX);
 
+	TSAN_GUEST_WAS_TOLD(vq->gm);
 	atomic_store_explicit(p, v, memory_order_release);
 }
 

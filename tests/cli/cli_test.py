@@ -94,7 +94,7 @@ def equal(got, want, why=""):
 def ok(result, status=0):
     if result.returncode != status:
         raise AssertionError(f"status {result.returncode}, want {status}; stderr: "
-                             f"{result.stderr[-600:]!r}")
+                             f"{result.stderr[-5000:]!r}")
     return result
 
 
@@ -120,29 +120,27 @@ def digest(data):
 
 # --- exit status ---------------------------------------------------------------------------------
 
-@boots(3)
+@boots(2)
 def test_exit_status():
     """the exit status is the command's"""
     equal(ok(sh("exit 0")).stdout, b"")
-    ok(sh("exit 7"), 7)
-    ok(sh("exit 255"), 255)
+    for status in (7,) if REAL else (7, 255):
+        ok(sh(f"exit {status}"), status)
 
 
-@boots(3)
 def test_exit_signal():
     """a command ended by signal N gives 128+N"""
-    ok(sh("kill -KILL $$"), 137)
-    ok(sh("kill -TERM $$"), 143)
-    ok(sh("kill -SEGV $$"), 139)
+    for number in (15,) if REAL else (9, 15, 11):
+        ok(sh(f"kill -{number} $$"), 128 + number)
 
 
-@boots(4)
+@boots(2)
 def test_exit_not_found():
     """an unknown command gives 127, one that cannot be executed 126, each with a sentence"""
-    says(ok(run("no-such-command"), 127), "no such command")
-    says(ok(run("/no/such/command"), 127), "no such command")
-    says(ok(run("/etc/passwd"), 126), "Permission denied")
-    says(ok(run("/etc"), 126), "Permission denied")
+    for status, words, names in ((127, "no such command", ("no-such-command", "/no/such/command")),
+                                 (126, "Permission denied", ("/etc/passwd", "/etc"))):
+        for name in names[:1] if REAL else names:
+            says(ok(run(name), status), words)
 
 
 @boots(3)
@@ -208,11 +206,10 @@ def test_stdio_slow_writer():
     p.stderr.close()
 
 
-@boots(2)
 def test_stdio_eof():
     """the end of stdin is the end of stdin"""
-    equal(ok(run("wc", "-c", data=b"")).stdout.strip(), b"0")
-    equal(ok(run("wc", "-c", data=b"x" * 100001)).stdout.strip(), b"100001")
+    for size in (100001,) if REAL else (0, 100001):
+        equal(ok(run("wc", "-c", data=b"x" * size)).stdout.strip(), b"%d" % size)
 
 
 @boots(2)
@@ -658,15 +655,14 @@ def test_stop():
     equal(machines(), {})
 
 
-@boots(4)
 def test_signals():
     """signals to pecten reach the command"""
-    for name, number in (("TERM", 15), ("INT", 2), ("HUP", 1), ("USR1", 10)):
-        with Machine("sig", f"trap 'echo {name}; exit {number}' {name}; echo up; "
-                     "while :; do sleep 0.1; done") as m:
+    script = "trap 'echo 1' HUP; trap 'echo 2' INT; trap 'echo 10' USR1; trap 'echo 15; exit 15' TERM"
+    with Machine("sig", script + "; echo up; while :; do sleep 0.1; done") as m:
+        for number in (10, 2, 1, 15):
             m.p.send_signal(number)
-            equal(m.p.wait(LIMIT), number)
-            equal(m.p.stdout.read(), name.encode() + b"\n")
+            equal(m.p.stdout.readline(), b"%d\n" % number)
+        equal(m.p.wait(LIMIT), 15)
 
 
 def children_of(pid):
@@ -768,17 +764,17 @@ def said_to(client):
 def test_real_oom():
     """a guest that runs out of memory gives 137 and a sentence"""
     real()
-    says(ok(run("tail", "/dev/zero", options=["-m", "200M"]), 137), "ran out of memory")
+    says(ok(run("tail", "/dev/zero", options=["-m", "128M"]), 137), "ran out of memory")
     # Memory that killing does not free.
     says(ok(sh("mount -t tmpfs -o size=100% none /mnt && cat /dev/zero >/mnt/all",
-               options=["-m", "200M"]), 137), "ran out of memory")
+               options=["-m", "128M"]), 137), "ran out of memory")
 
 
 @boots(2)
 def test_real_crash():
     """a crash of the guest's kernel is reported with its text, and so is a reboot"""
     real()
-    says(ok(sh("echo 1 > /proc/sys/vm/panic_on_oom; tail /dev/zero", options=["-m", "200M"]), 125),
+    says(ok(sh("echo 1 > /proc/sys/vm/panic_on_oom; tail /dev/zero", options=["-m", "128M"]), 125),
          "panic_on_oom")
     says(ok(run("python3", "-c", "import ctypes; ctypes.CDLL(None).reboot(0x1234567)",
                 options=["--allow-reboot"]), 125), "rebooted")

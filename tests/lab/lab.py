@@ -182,7 +182,8 @@ class Image:
             name, _, path = extra.partition('=')
             place = os.path.join(stage, 'lab', name)
             os.makedirs(os.path.dirname(place), exist_ok=True)
-            subprocess.run(['cp', '-aL', path, place], check=True)
+            subprocess.run(['cp', '-a' if os.path.isdir(path) else '-aL', path, place],
+                           check=True)
         if args.guest:
             # LLVM is for drivers of GPUs that a guest does not have.
             guest = debroot(args.debroot, '-x', 'libllvm.*', 'trixie', 'labguest', *args.guest)
