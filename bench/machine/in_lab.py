@@ -94,6 +94,7 @@ def show(name, runs, keys, base=None):
 
 
 def boot(rounds):
+    subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACE], check=False)
     write("trace_clock", "mono")
     write("buffer_size_kb", "65536")
     for event in ("kvm_entry", "kvm_exit"):
