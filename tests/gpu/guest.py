@@ -337,12 +337,32 @@ class Server:
 
     def info(self):
         """What `pecten gpu info --json` says of the host."""
-        r = subprocess.run(self._command(["gpu", "info", "--json"]), env=self._env, text=True,
-                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                           stderr=subprocess.PIPE, check=False)
+        for _ in range(5):  # it gives a driver a minute, which a busy machine may use up
+            r = subprocess.run(self._command(["gpu", "info", "--json"]), env=self._env, text=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, check=False)
+            if r.returncode == 0 or "did not answer" not in r.stderr:
+                break
         if r.returncode != 0:
             raise Failure("pecten gpu info fails: " + r.stderr.strip()[-300:])
         return json.loads(r.stdout)
+
+    def rest(self, timeout=120):
+        """Waits until nobody is served and a spare renderer is ready; returns whether it came so."""
+        if os.environ.get("PECTEN_GPU_SERVER"):
+            return True
+        env = dict(os.environ)
+        pecten, end = os.path.join(*find_pecten()), time.monotonic() + timeout
+        if self.host == "ext" and os.environ.get("PECTEN_GPU_HOST_LIBS"):
+            env["LD_LIBRARY_PATH"] = os.environ["PECTEN_GPU_HOST_LIBS"]
+        while time.monotonic() < end:
+            r = subprocess.run([pecten, "gpu", "info", "--socket", self.sock, "--json"], env=env,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+            told = json.loads(r.stdout) if r.returncode == 0 else {}
+            if told.get("clients") == [] and told.get("spare"):
+                return True
+            time.sleep(0.1)
+        return False
 
     def unmappable(self):
         """Numbers of the first device's memory types that the host can map and guests cannot."""

@@ -33,15 +33,19 @@ def model_path(size):
     return path
 
 
+def command(tokens):
+    """llama-completion with a prompt of ours, always the same."""
+    return ["llama-completion", "-m", MODEL_AT, "-ngl", "99", "--device", "Vulkan0", "-p", PROMPT,
+            "-n", str(tokens), "--temp", "0", "--seed", "1", "--ignore-eos", "-no-cnv",
+            "--no-warmup", "-t", "1", "-c", "1024"]
+
+
 class Completion:
     """What one run of llama-completion wrote, and how long it took."""
 
     def __init__(self, session, model, tokens, timeout):
         start = time.monotonic()
-        r = session.run(["llama-completion", "-m", MODEL_AT, "-ngl", "99", "--device", "Vulkan0",
-                         "-p", PROMPT, "-n", str(tokens), "--temp", "0", "--seed", "1",
-                         "--ignore-eos", "-no-cnv", "--no-warmup", "-t", "1", "-c", "1024"],
-                        env=ENV, binds=[(model, MODEL_AT)], timeout=timeout)
+        r = session.run(command(tokens), env=ENV, binds=[(model, MODEL_AT)], timeout=timeout)
         self.seconds = time.monotonic() - start
         self.status, self.text, self.messages = r.returncode, r.stdout, r.stderr
 
