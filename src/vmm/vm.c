@@ -93,11 +93,11 @@ static int vm_boot(struct vm *vm, const struct vm_config *c, struct err *e)
 /*
  * What QEMU needs behind the user's words.  QEMU does not see when we write to a page of code, only
  * when the guest does: pages have to be cleared by the guest before they are used anew.  And its
- * clocks stand still at times, which must not make the guest distrust them.
+ * clocks stand still at times, which must make the guest neither distrust them nor cry for help.
  */
 #define QEMU_WORDS                                                                                 \
 	"quiet console=hvc0 panic=-1 mitigations=off nokaslr no_timer_check rodata=off audit=0 "   \
-	"lsm= cryptomgr.notests "
+	"lsm= cryptomgr.notests nowatchdog rcupdate.rcu_cpu_stall_suppress=1 "
 #define QEMU_LAST_WORDS " tsc=reliable init_on_alloc=1"
 
 static int vm_assemble_qemu(struct vm *vm, struct vm_config *c, struct err *e)
