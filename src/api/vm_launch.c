@@ -379,7 +379,9 @@ int vm_launch(struct pecten_vm *vm)
 	if (!vm->conf.root)
 		return err_set(&vm->err, -EINVAL, "the machine has no root file system");
 
-	int r = choose_engine(vm);
+	/* A folder that cannot be used says nothing about engines. */
+	AUTO_FD names = reg_open(&vm->err);
+	int r = names < 0 ? names : choose_engine(vm);
 
 	if (r == 0)
 		r = reg_claim(vm->conf.name, &vm->reg, &vm->err);
