@@ -191,9 +191,17 @@ def test_shared_zz_signals():
         equal(word in text, False, text[-800:])
 
 
-def tree(m):
-    """Processes of a machine: {name: pid}."""
-    return {comm.split()[0]: pid for pid, comm in children_of(m.p.pid)}
+def argv_of(pid):
+    return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+
+
+def vm_of(m):
+    """The VM process: the one program of its name whose argument is a descriptor's number."""
+    for pid, _ in children_of(m.p.pid):
+        argv = argv_of(pid)
+        if argv[0].endswith(b"/pecten-vm") and argv[1].isdigit():
+            return pid
+    raise AssertionError("there is no VM process")
 
 
 def test_killed():
@@ -212,8 +220,7 @@ def test_killed():
         equal(len(pids[name]) >= 2, True, "no VM process or no QEMU")
 
     ms["killed-cli"].p.kill()
-    vm = tree(ms["killed-vm"])["pecten-vm"]
-    os.kill(vm, signal.SIGKILL)
+    os.kill(vm_of(ms["killed-vm"]), signal.SIGKILL)
     os.kill(qemu_of(ms["killed-qemu"]), signal.SIGKILL)
     for name, status in (("killed-cli", -9), ("killed-vm", 137), ("killed-qemu", 125)):
         equal(ms[name].p.wait(LIMIT), status, name)
@@ -228,8 +235,8 @@ def test_killed():
 
 def qemu_of(m):
     for pid, _ in children_of(m.p.pid):
-        text = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"vhost-user-test-device-pci" in text and b"--qemu" not in text.split(b"\0"):
+        argv = argv_of(pid)
+        if b"-nodefaults" in argv and b"--qemu" not in argv:
             return pid
     raise AssertionError("there is no QEMU")
 
