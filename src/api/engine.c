@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "api/launch.h"
-#include "api/registry.h"
 #include "host/fd.h"
 
 #define KNOWN_FILE ".kvm-works" /* holds the boot's id */
@@ -48,17 +47,14 @@ static void read_id(int dir, const char *name, char id[ID_BYTES])
 	id[n > 0 ? n : 0] = '\0';
 }
 
-int engine_check(struct err *e)
+int engine_check(int names, struct err *e)
 {
 	char boot[ID_BYTES];
 	char known[ID_BYTES];
 	char text[ERR_TEXT_MAX];
-	AUTO_FD base = reg_open(e);
 
-	if (base < 0)
-		return base;
 	read_id(AT_FDCWD, BOOT_ID, boot);
-	read_id(base, KNOWN_FILE, known);
+	read_id(names, KNOWN_FILE, known);
 	if (*boot && strcmp(boot, known) == 0)
 		return 0;
 
@@ -67,11 +63,11 @@ int engine_check(struct err *e)
 	if (r < 0)
 		return r;
 
-	AUTO_FD fd = openat(base, KNOWN_FILE, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-			    0600);
+	AUTO_FD fd = openat(names, KNOWN_FILE,
+			    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	/* If it cannot be kept, the next start probes again. */
 	if (fd >= 0 && write(fd, boot, strlen(boot)) < 0)
-		(void)unlinkat(base, KNOWN_FILE, 0);
+		(void)unlinkat(names, KNOWN_FILE, 0);
 	return 0;
 }

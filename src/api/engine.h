@@ -19,7 +19,8 @@ int engine_probe_kvm(char *text, size_t len, struct err *e) MUST_CHECK;
 
 /**
  * engine_check() - as engine_probe_kvm(), but remembers a success until the host is booted again
+ * @names:	folder of the machines' names, of reg_open(); borrowed
  */
-int engine_check(struct err *e) MUST_CHECK;
+int engine_check(int names, struct err *e) MUST_CHECK;
 
 #endif

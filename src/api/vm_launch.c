@@ -348,14 +348,14 @@ static int publish(struct pecten_vm *vm)
 }
 
 /* KVM where it works; else QEMU, which a person should know of, because it is so much slower. */
-static int choose_engine(struct pecten_vm *vm)
+static int choose_engine(struct pecten_vm *vm, int names)
 {
 	struct err why = { 0 };
 	char text[ERR_TEXT_MAX + 128];
 
 	vm->qemu = (struct qemu_program){ 0 };
 	if (vm->conf.engine == PECTEN_ENGINE_KVM ||
-	    (vm->conf.engine == PECTEN_ENGINE_AUTO && engine_check(&why) == 0))
+	    (vm->conf.engine == PECTEN_ENGINE_AUTO && engine_check(names, &why) == 0))
 		return 0;
 
 	int r = qemu_find(&vm->qemu, &vm->err);
@@ -381,7 +381,7 @@ int vm_launch(struct pecten_vm *vm)
 
 	/* A folder that cannot be used says nothing about engines. */
 	AUTO_FD names = reg_open(&vm->err);
-	int r = names < 0 ? names : choose_engine(vm);
+	int r = names < 0 ? names : choose_engine(vm, names);
 
 	if (r == 0)
 		r = reg_claim(vm->conf.name, &vm->reg, &vm->err);
