@@ -30,19 +30,6 @@ static int map_aligned(uint64_t len, int prot, int flags, void **at)
 	return 0;
 }
 
-#ifdef __SANITIZE_THREAD__
-void AnnotateBenignRaceSized(const char *file, int line, const volatile void *at, size_t len,
-			     const char *what);
-#endif
-
-/* Two devices' accesses to a page are ordered by the guest, where ThreadSanitizer cannot look. */
-static void leave_order_to_guest(void *at UNUSED, uint64_t len UNUSED)
-{
-#ifdef __SANITIZE_THREAD__
-	AnnotateBenignRaceSized(__FILE__, __LINE__, at, len, "guest RAM");
-#endif
-}
-
 int ram_alloc(uint64_t len, void **at)
 {
 	int r = map_aligned(len, PROT_READ | PROT_WRITE, 0, at);
@@ -52,7 +39,6 @@ int ram_alloc(uint64_t len, void **at)
 	/* Both are advice: an old kernel may decline. */
 	(void)madvise(*at, len, MADV_HUGEPAGE);
 	(void)madvise(*at, len, MADV_DONTDUMP);
-	leave_order_to_guest(*at, len);
 	return 0;
 }
 
