@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fuzz/agent_peer.h"
 #include "guest/agent.h"
 #include "guest/boot.h"
 #include "guest/platform.h"
@@ -133,29 +134,6 @@ static void act(uint8_t what)
 	(void)n;
 }
 
-/* What the agent says must be messages that the host's decoder takes. */
-static void listen_to(int fd)
-{
-	static uint8_t said[AGENT_MSG_MAX * 4];
-	static size_t len;
-	struct agent_msg m;
-	ssize_t n = read(fd, said + len, sizeof(said) - len);
-	size_t at = 0;
-	int r;
-
-	if (n <= 0) {
-		len = 0;
-		return;
-	}
-	len += (size_t)n;
-	while ((r = agent_decode(said + at, len - at, &m)) > 0)
-		at += (size_t)r;
-	if (r < 0)
-		abort();
-	len -= at;
-	memmove(said, said + at, len);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct agent *a;
@@ -180,12 +158,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			size -= n;
 		}
 		r = agent_step(a, 0);
-		listen_to(pair[1]);
+		agent_peer_hear(pair[1]);
 	}
 	(void)close(pair[1]);
 	for (int i = 0; i < 8 && r == 0; i++)
 		r = agent_step(a, 0);
-	listen_to(-1);
+	agent_peer_hear(-1);
 	agent_destroy(a);
 	(void)close(pair[0]);
 	for (int i = 0; i < AGENT_STREAMS; i++)

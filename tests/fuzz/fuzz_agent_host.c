@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "api/session.h"
+#include "fuzz/agent_peer.h"
 #include "host/fd.h"
 
 #define PORTIONS 400
@@ -31,29 +32,6 @@ static int step(struct session *s)
 			abort();
 	}
 	return session_step(s, p, buf);
-}
-
-/* What the library says must be messages that the guest's decoder takes. */
-static void listen_to(int fd)
-{
-	static uint8_t said[AGENT_MSG_MAX * 4];
-	static size_t len;
-	struct agent_msg m;
-	ssize_t n = read(fd, said + len, sizeof(said) - len);
-	size_t at = 0;
-	int r;
-
-	if (n <= 0) {
-		len = 0;
-		return;
-	}
-	len += (size_t)n;
-	while ((r = agent_decode(said + at, len - at, &m)) > 0)
-		at += (size_t)r;
-	if (r < 0)
-		abort();
-	len -= at;
-	memmove(said, said + at, len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -86,12 +64,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		data += n;
 		size -= n;
 		r = step(&s);
-		listen_to(pair[1]);
+		agent_peer_hear(pair[1]);
 	}
 	(void)close(pair[1]);
 	for (int i = 0; i < 8 && r == 0; i++)
 		r = step(&s);
-	listen_to(-1);
+	agent_peer_hear(-1);
 	session_fini(&s);
 	(void)close(pair[0]);
 	fd_drop(&out[0]);
