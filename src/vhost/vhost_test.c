@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "harness/driver.h"
+#include "harness/echo.h"
 #include "harness/front.h"
 #include "host/fd.h"
 #include "util/log.h"
@@ -21,41 +22,6 @@
 #include "vhost/window.h"
 
 #define QUEUES 2
-
-struct echo {
-	struct virtio_dev dev;
-	unsigned starts;
-	unsigned resets;
-};
-
-static int echo_start(struct virtio_dev *dev)
-{
-	container_of(dev, struct echo, dev)->starts++;
-	return 0;
-}
-
-static void echo_on_notify(struct virtio_dev *dev, struct vq *vq)
-{
-	struct vq_chain c;
-	int r;
-
-	while ((r = vq_pop(vq, &c)) > 0) {
-		uint32_t n = (uint32_t)cur_left(&c.rd);
-
-		r = cur_copy(&c.wr, &c.rd, n);
-		if (r < 0)
-			break;
-		vq_push(vq, &c, n);
-	}
-	if (r < 0)
-		virtio_needs_reset(dev, r);
-	vq_signal(vq);
-}
-
-static void echo_reset(struct virtio_dev *dev)
-{
-	container_of(dev, struct echo, dev)->resets++;
-}
 
 static void echo_config_write(struct virtio_dev *dev, uint32_t off, const void *data, uint32_t len)
 {

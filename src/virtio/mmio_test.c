@@ -12,47 +12,9 @@
 #include <linux/virtio_mmio.h>
 
 #include "harness/driver.h"
+#include "harness/echo.h"
 #include "util/log.h"
 #include "virtio/mmio.h"
-
-struct echo {
-	struct virtio_dev dev;
-	unsigned starts;
-	unsigned resets;
-	int start_result;
-	char written[8];
-};
-
-static int echo_start(struct virtio_dev *dev)
-{
-	struct echo *e = container_of(dev, struct echo, dev);
-
-	e->starts++;
-	return e->start_result;
-}
-
-static void echo_on_notify(struct virtio_dev *dev, struct vq *vq)
-{
-	struct vq_chain c;
-	int r;
-
-	while ((r = vq_pop(vq, &c)) > 0) {
-		uint32_t n = (uint32_t)cur_left(&c.rd);
-
-		r = cur_copy(&c.wr, &c.rd, n);
-		if (r < 0)
-			break;
-		vq_push(vq, &c, n);
-	}
-	if (r < 0)
-		virtio_needs_reset(dev, r);
-	vq_signal(vq);
-}
-
-static void echo_reset(struct virtio_dev *dev)
-{
-	container_of(dev, struct echo, dev)->resets++;
-}
 
 static void echo_config_write(struct virtio_dev *dev, uint32_t off, const void *data, uint32_t len)
 {
