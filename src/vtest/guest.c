@@ -16,7 +16,7 @@
 #include "render/ctx_msg.h"
 #include "util/log.h"
 
-_Static_assert(CTX_NAME_MAX == GUEST_NAME_SIZE, "names fit");
+_Static_assert(CTX_NAME_MAX == SERVED_NAME_SIZE, "names fit");
 
 struct packet {
 	struct ctx_msg m;
@@ -24,26 +24,19 @@ struct packet {
 };
 
 struct guest_server {
-	struct guest_config cfg;
-	struct packet *in;   /* context's thread, as all without a note */
+	struct served base;
+	struct packet *in;   /* context's thread, as the rest */
 	uint8_t *commands;   /* beginning of a submission of several messages; CTX_SUBMIT_MAX */
 	size_t commands_len; /* bytes of it */
-	struct err *e;
-	_Atomic int fd; /* to send on; -1 while not serving */
-
-	struct mutex lock;
-	struct venus_ctx *ctx;      /* written under the lock, by the context's thread only */
-	bool is_stopped;            /* lock */
-	char name[GUEST_NAME_SIZE]; /* lock */
 };
 
-#define refuse(s, code, ...) err_set((s)->e, code, __VA_ARGS__)
+#define refuse(s, code, ...) err_set((s)->base.e, code, __VA_ARGS__)
 
 /* Any thread: packets are atomic.  The device reads at all times, so this does not block for long.
  */
 static int say(struct guest_server *s, const struct ctx_msg *m, const int *fd)
 {
-	int sock = atomic_load(&s->fd);
+	int sock = atomic_load(&s->base.fd);
 
 	return sock < 0 ? -EPIPE : fd_send(sock, m, sizeof(*m), fd, fd ? 1 : 0);
 }
@@ -64,38 +57,12 @@ static void on_fatal(void *user)
 
 static int begin(struct guest_server *s, size_t len)
 {
-	struct venus_ctx *ctx;
-
-	if (s->ctx)
+	if (s->base.ctx)
 		return refuse(s, -EPROTO, "the device began its context twice");
-	if (len >= sizeof(s->name))
+	if (len >= sizeof(s->base.name))
 		return refuse(s, -EPROTO, "the context's name is too long");
-	mutex_lock(&s->lock);
-	for (size_t i = 0; i < len; i++)
-		s->name[i] = s->in->data[i] >= 0x20 && s->in->data[i] < 0x7f ? (char)s->in->data[i]
-									     : '?';
-	s->name[len] = '\0';
-	mutex_unlock(&s->lock);
-
-	const struct venus_ctx_config cfg = {
-		.gipa = s->cfg.gipa,
-		.name = s->name, /* written above only, by this very thread */
-		.limits = s->cfg.limits,
-		.fence_retired = on_fence,
-		.fatal = on_fatal,
-		.user = s,
-	};
-	int r = venus_ctx_create(&cfg, &ctx);
-	if (r < 0)
-		return refuse(s, r, "no context could be created: %s", strerror(-r));
-
-	mutex_lock(&s->lock);
-	s->ctx = ctx;
-	bool is_stopped = s->is_stopped;
-	mutex_unlock(&s->lock);
-	if (is_stopped)
-		venus_ctx_stop(ctx);
-	return 0;
+	served_set_name(&s->base, s->in->data, len);
+	return served_open(&s->base, on_fence, on_fatal, s);
 }
 
 /* Keeps the part of a submission that has come. */
@@ -127,14 +94,14 @@ static int submit(struct guest_server *s, size_t len)
 		s->commands_len = 0;
 	}
 	/* Of a fatal context the device has heard by CTX_MSG_LOST; its fences still retire. */
-	if (len && venus_ctx_submit(s->ctx, bytes, len) < 0)
-		log_debug(GPU, "%s: a submission was refused", s->name);
+	if (len && venus_ctx_submit(s->base.ctx, bytes, len) < 0)
+		log_debug(GPU, "%s: a submission was refused", s->base.name);
 	if (len > CTX_DATA_MAX) {
 		free(s->commands);
 		s->commands = NULL;
 	}
 	if (m->flags & CTX_MSG_FENCED)
-		r = venus_ctx_fence(s->ctx, m->ring_idx, m->id);
+		r = venus_ctx_fence(s->base.ctx, m->ring_idx, m->id);
 	if (r == 0)
 		return 0;
 	return say(
@@ -150,8 +117,8 @@ static int create_blob(struct guest_server *s)
 	struct ctx_msg answer = { .type = CTX_MSG_BLOB, .id = m->id, .res_id = m->res_id };
 	struct venus_blob blob = { .fd = -1 };
 
-	answer.code = venus_ctx_create_blob(s->ctx, m->res_id, VENUS_BLOB_MEM_HOST3D, m->blob_flags,
-					    m->blob_id, m->size, &blob);
+	answer.code = venus_ctx_create_blob(s->base.ctx, m->res_id, VENUS_BLOB_MEM_HOST3D,
+					    m->blob_flags, m->blob_id, m->size, &blob);
 	if (answer.code < 0)
 		return say(s, &answer, NULL);
 	answer.kind = blob.kind == VENUS_BLOB_DMABUF ? CTX_BLOB_DMABUF : CTX_BLOB_SHM;
@@ -177,7 +144,7 @@ static int import(struct guest_server *s, int fd)
 
 	if (fd < 0)
 		return refuse(s, -EPROTO, "the device sent a blob without its descriptor");
-	answer.code = venus_ctx_import_resource(s->ctx, m->res_id, &blob);
+	answer.code = venus_ctx_import_resource(s->base.ctx, m->res_id, &blob);
 	return say(s, &answer, NULL);
 }
 
@@ -185,7 +152,7 @@ static int heed(struct guest_server *s, size_t len, int fd)
 {
 	if (s->in->m.type == CTX_MSG_BEGIN)
 		return begin(s, len);
-	if (!s->ctx)
+	if (!s->base.ctx)
 		return refuse(s, -EPROTO, "the device did not begin with its context");
 	switch (s->in->m.type) {
 	case CTX_MSG_SUBMIT:
@@ -195,7 +162,7 @@ static int heed(struct guest_server *s, size_t len, int fd)
 	case CTX_MSG_IMPORT:
 		return import(s, fd);
 	case CTX_MSG_UNREF:
-		(void)venus_ctx_unref_resource(s->ctx, s->in->m.res_id);
+		(void)venus_ctx_unref_resource(s->base.ctx, s->in->m.res_id);
 		return 0;
 	default:
 		return refuse(s, -EPROTO, "the device sent message %u", s->in->m.type);
@@ -206,7 +173,7 @@ static int heed(struct guest_server *s, size_t len, int fd)
 static void spin(const struct guest_server *s, int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t until = s->cfg.spin_ns ? clock_now_ns() + s->cfg.spin_ns : 0;
+	uint64_t until = s->base.cfg.spin_ns ? clock_now_ns() + s->base.cfg.spin_ns : 0;
 
 	/* #syscalls renderer: poll */
 	while (until && poll(&p, 1, 0) == 0 && clock_now_ns() < until)
@@ -231,94 +198,47 @@ static int serve_one(struct guest_server *s, int fd)
 	return heed(s, (size_t)n - sizeof(s->in->m), passed);
 }
 
-int guest_create(const struct guest_config *cfg, struct guest_server **out)
+static struct guest_server *of(struct served *base)
+{
+	return container_of(base, struct guest_server, base);
+}
+
+int guest_create(const struct served_config *cfg, struct served **out)
 {
 	struct guest_server *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
-	s->cfg = *cfg;
-	atomic_init(&s->fd, -1);
-	mutex_init(&s->lock);
+	served_init(&s->base, cfg, SHUT_RD); /* what retires while it stops is still told */
 	s->in = malloc(sizeof(*s->in));
 	if (!s->in) {
-		guest_destroy(s);
+		guest_destroy(&s->base);
 		return -ENOMEM;
 	}
-	*out = s;
+	*out = &s->base;
 	return 0;
 }
 
-void guest_destroy(struct guest_server *s)
+void guest_destroy(struct served *base)
 {
-	if (!s)
+	if (!base)
 		return;
+	struct guest_server *s = of(base);
+
 	free(s->in);
 	free(s->commands);
-	mutex_fini(&s->lock);
+	served_fini(base);
 	free(s);
 }
 
-/* Ends the context; its fences retire meanwhile.  Return: 0 or -ETIMEDOUT */
-static int leave(struct guest_server *s)
+int guest_serve(struct served *base, int fd, struct err *e)
 {
-	mutex_lock(&s->lock);
-	struct venus_ctx *ctx = s->ctx;
-	s->ctx = NULL;
-	mutex_unlock(&s->lock);
-
-	int r = venus_ctx_destroy(ctx);
-	atomic_store(&s->fd, -1);
-	return r;
-}
-
-int guest_serve(struct guest_server *s, int fd, struct err *e)
-{
-	struct err ignored = { 0 };
+	bool goes_on = served_begin(base, fd, e);
 	int r = 0;
 
-	s->e = e ? e : &ignored;
-	s->e->text[0] = '\0';
-	atomic_store(&s->fd, fd);
-	mutex_lock(&s->lock);
-	bool is_stopped = s->is_stopped;
-	mutex_unlock(&s->lock);
-	while (r == 0 && !is_stopped)
-		r = serve_one(s, fd);
+	while (r == 0 && goes_on)
+		r = serve_one(of(base), fd);
 	if (r == -EPIPE || r == -ENODATA)
 		r = 0;
-	s->e = NULL;
-	return leave(s) < 0 ? -ETIMEDOUT : r;
-}
-
-void guest_stop(struct guest_server *s)
-{
-	mutex_lock(&s->lock);
-	s->is_stopped = true;
-	if (s->ctx)
-		venus_ctx_stop(s->ctx);
-	mutex_unlock(&s->lock);
-
-	int fd = atomic_load(&s->fd);
-	if (fd >= 0)
-		(void)shutdown(fd, SHUT_RD); /* what retires now is still told */
-}
-
-bool guest_counters(struct guest_server *s, struct venus_counters *out)
-{
-	mutex_lock(&s->lock);
-	bool has_ctx = s->ctx != NULL;
-	if (has_ctx)
-		venus_ctx_counters(s->ctx, out);
-	else
-		*out = (struct venus_counters){ 0 };
-	mutex_unlock(&s->lock);
-	return has_ctx;
-}
-
-void guest_name(struct guest_server *s, char name[GUEST_NAME_SIZE])
-{
-	mutex_lock(&s->lock);
-	memcpy(name, s->name, GUEST_NAME_SIZE);
-	mutex_unlock(&s->lock);
+	return served_end(base) < 0 ? -ETIMEDOUT : r;
 }

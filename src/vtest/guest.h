@@ -7,26 +7,15 @@
 #ifndef PECTEN_VTEST_GUEST_H
 #define PECTEN_VTEST_GUEST_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
 #include "util/compiler.h"
 #include "util/err.h"
-#include "venus/ctx.h"
-
-struct guest_server;
-
-struct guest_config {
-	PFN_vkGetInstanceProcAddr gipa;
-	struct venus_limits limits;
-	uint64_t spin_ns; /* how long to poll the socket after a message before sleeping */
-};
+#include "vtest/served.h"
 
 /** guest_create() - Return: 0 or -ENOMEM */
-int guest_create(const struct guest_config *cfg, struct guest_server **out) MUST_CHECK;
+int guest_create(const struct served_config *cfg, struct served **out) MUST_CHECK;
 
 /* guest_serve() has returned; NULL is fine. */
-void guest_destroy(struct guest_server *s);
+void guest_destroy(struct served *s);
 
 /**
  * guest_serve() - carry out what the device asks for until it hangs up
@@ -37,16 +26,6 @@ void guest_destroy(struct guest_server *s);
  *	   host's driver does not come back: then threads are still inside the driver and the
  *	   process shall end with _exit()
  */
-int guest_serve(struct guest_server *s, int fd, struct err *e) MUST_CHECK;
-
-/* Makes guest_serve() come back soon, also from inside the context.  Any thread. */
-void guest_stop(struct guest_server *s);
-
-/* Any thread: zeroes before the context exists.  Return: whether it does */
-bool guest_counters(struct guest_server *s, struct venus_counters *out);
-
-/* Name of the guest's process, "" before it is known.  @name: 64 bytes.  Any thread. */
-#define GUEST_NAME_SIZE 64U
-void guest_name(struct guest_server *s, char name[GUEST_NAME_SIZE]);
+int guest_serve(struct served *s, int fd, struct err *e) MUST_CHECK;
 
 #endif

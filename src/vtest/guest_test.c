@@ -20,7 +20,7 @@
 #include "vtest/fake_ctx.h"
 
 struct fixture {
-	struct guest_server *server;
+	struct served *server;
 	pthread_t thread;
 	int device;
 	int served; /* the server's end */
@@ -40,7 +40,7 @@ static void *serve(void *arg)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	const struct guest_config cfg = { .spin_ns = 1000 };
+	const struct served_config cfg = { .spin_ns = 1000 };
 	int pair[2];
 
 	assert_non_null(f);
@@ -124,16 +124,16 @@ static void submissions_are_executed_and_fences_retire(void **state)
 	const uint32_t words[4] = { 1 };
 	struct venus_counters c;
 	struct ctx_msg m = { .type = CTX_MSG_SUBMIT };
-	char name[GUEST_NAME_SIZE];
+	char name[SERVED_NAME_SIZE];
 
-	assert_false(guest_counters(f->server, &c));
+	assert_false(served_counters(f->server, &c));
 	begin(f);
 	tell(f, &m, words, sizeof(words), -1);
 	settle(f);
-	assert_true(guest_counters(f->server, &c));
+	assert_true(served_counters(f->server, &c));
 	assert_int_equal(c.commands, 1);
 	assert_int_equal(c.bytes, sizeof(words));
-	guest_name(f->server, name);
+	served_name(f->server, name);
 	assert_string_equal(name, "a?name");
 
 	m = (struct ctx_msg){ .type = CTX_MSG_SUBMIT,
@@ -171,7 +171,7 @@ static void long_submissions_are_put_together(void **state)
 	tell(f, &m, part, 8, -1);
 	tell(f, &m, part, 4, -1);
 	settle(f);
-	assert_true(guest_counters(f->server, &c));
+	assert_true(served_counters(f->server, &c));
 	assert_int_equal(c.commands, 2);
 	assert_int_equal(c.bytes, 2 * sizeof(part) + 12);
 }
@@ -245,7 +245,7 @@ static void blobs_come_with_their_descriptor(void **state)
 	}
 	close(fd);
 	settle(f);
-	assert_true(guest_counters(f->server, &c));
+	assert_true(served_counters(f->server, &c));
 }
 
 static void a_fatal_context_is_told_once_and_its_fences_retire(void **state)
@@ -292,7 +292,7 @@ static void it_can_be_stopped_inside_a_submission(void **state)
 	begin(f);
 	settle(f);
 	tell(f, &(struct ctx_msg){ .type = CTX_MSG_SUBMIT }, &block, sizeof(block), -1);
-	guest_stop(f->server);
+	served_stop(f->server);
 	assert_int_equal(ended(f), 0);
 }
 

@@ -32,19 +32,16 @@
 
 /* What a client is spoken with; see vtest/server.h and vtest/guest.h. */
 struct front_end {
-	int (*create)(const struct render_config *cfg, PFN_vkGetInstanceProcAddr gipa, void **out);
-	int (*serve)(void *server, int fd, struct err *e);
-	void (*stop)(void *server);
-	bool (*counters)(void *server, struct venus_counters *out);
-	void (*name)(void *server, char *name);
-	void (*destroy)(void *server);
+	int (*create)(const struct served_config *cfg, struct served **out);
+	int (*serve)(struct served *s, int fd, struct err *e);
+	void (*destroy)(struct served *s);
 };
 
 struct renderer {
 	struct render_config cfg;
 	PFN_vkGetInstanceProcAddr gipa;
 	const struct front_end *front;
-	void *server;
+	struct served *server;
 	int client;
 	pthread_t watcher;
 	int done[2]; /* pipe: closed for writing when the client has been served */
@@ -52,88 +49,9 @@ struct renderer {
 
 #define NS_PER_US UINT64_C(1000)
 
-static int vtest_make(const struct render_config *cfg, PFN_vkGetInstanceProcAddr gipa, void **out)
-{
-	const struct vtest_config c = {
-		.gipa = gipa,
-		.limits = { .host_bytes = cfg->max_memory },
-		.spin_ns = cfg->spin_us * NS_PER_US,
-	};
-	struct vtest_server *s = NULL;
-	int r = vtest_server_create(&c, &s);
-
-	*out = s;
-	return r;
-}
-
-static int vtest_run(void *server, int fd, struct err *e)
-{
-	return vtest_serve(server, fd, e);
-}
-
-static void vtest_halt(void *server)
-{
-	vtest_server_stop(server);
-}
-
-static bool vtest_count(void *server, struct venus_counters *out)
-{
-	return vtest_server_counters(server, out);
-}
-
-static void vtest_name(void *server, char *name)
-{
-	vtest_server_client_name(server, name);
-}
-
-static void vtest_end(void *server)
-{
-	vtest_server_destroy(server);
-}
-
-static int guest_make(const struct render_config *cfg, PFN_vkGetInstanceProcAddr gipa, void **out)
-{
-	const struct guest_config c = {
-		.gipa = gipa,
-		.limits = { .host_bytes = cfg->max_memory },
-		.spin_ns = cfg->spin_us * NS_PER_US,
-	};
-	struct guest_server *s = NULL;
-	int r = guest_create(&c, &s);
-
-	*out = s;
-	return r;
-}
-
-static int guest_run(void *server, int fd, struct err *e)
-{
-	return guest_serve(server, fd, e);
-}
-
-static void guest_halt(void *server)
-{
-	guest_stop(server);
-}
-
-static bool guest_count(void *server, struct venus_counters *out)
-{
-	return guest_counters(server, out);
-}
-
-static void guest_tell_name(void *server, char *name)
-{
-	guest_name(server, name);
-}
-
-static void guest_end(void *server)
-{
-	guest_destroy(server);
-}
-
 static const struct front_end front_ends[] = {
-	[RENDER_VTEST] = { vtest_make, vtest_run, vtest_halt, vtest_count, vtest_name, vtest_end },
-	[RENDER_GUEST] = { guest_make, guest_run, guest_halt, guest_count, guest_tell_name,
-			   guest_end },
+	[RENDER_VTEST] = { vtest_server_create, vtest_serve, vtest_server_destroy },
+	[RENDER_GUEST] = { guest_create, guest_serve, guest_destroy },
 };
 
 static int send_text(uint32_t type, int code, const char *text)
@@ -171,10 +89,9 @@ static int send_stats(struct renderer *r)
 	struct render_msg msg = { .type = RENDER_STATS };
 	struct venus_counters c;
 
-	_Static_assert(sizeof(msg.text) >= VTEST_NAME_SIZE, "a client's name fits");
-	_Static_assert(sizeof(msg.text) >= GUEST_NAME_SIZE, "so does that of a guest's process");
-	(void)r->front->counters(r->server, &c);
-	r->front->name(r->server, msg.text);
+	_Static_assert(sizeof(msg.text) >= SERVED_NAME_SIZE, "a client's name fits");
+	(void)served_counters(r->server, &c);
+	served_name(r->server, msg.text);
 	msg.stats = (struct render_stats){
 		.commands = c.commands,
 		.bytes = c.bytes,
@@ -230,12 +147,12 @@ static void *watch(void *arg)
 			return NULL;
 		if (n == 0) {
 			/* The client left long ago, and its last commands still block. */
-			r->front->stop(r->server);
+			served_stop(r->server);
 			timeout_ms = -1;
 			continue;
 		}
 		if (fds[1].revents && serve_owner(r) < 0) {
-			r->front->stop(r->server);
+			served_stop(r->server);
 			fds[1].fd = -1;
 		}
 		if (fds[2].revents) {
@@ -267,8 +184,14 @@ static int serve(struct renderer *r)
 {
 	struct err e;
 
+	const struct served_config cfg = {
+		.gipa = r->gipa,
+		.limits = { .host_bytes = r->cfg.max_memory },
+		.spin_ns = r->cfg.spin_us * NS_PER_US,
+	};
+
 	r->front = &front_ends[r->cfg.kind];
-	int code = r->front->create(&r->cfg, r->gipa, &r->server);
+	int code = r->front->create(&cfg, &r->server);
 	if (code == 0 && pipe2(r->done, O_CLOEXEC) < 0)
 		code = -errno;
 	if (code == 0)

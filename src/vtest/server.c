@@ -56,19 +56,12 @@ enum state {
 };
 
 struct vtest_server {
-	struct vtest_config cfg;
-	struct vtest_conn conn; /* connection's thread, as all without a note */
+	struct served base;
+	struct vtest_conn conn; /* connection's thread, as the rest */
 	struct vtest_syncs *syncs;
 	enum state state;
 	uint32_t version; /* the client's */
 	uint32_t next_res_id;
-	struct err *e;
-	_Atomic int fd; /* to shut down when the context turns fatal; -1 while not serving */
-
-	struct mutex lock;
-	struct venus_ctx *ctx;      /* written under the lock, by the connection's thread only */
-	bool is_stopped;            /* lock */
-	char name[VTEST_NAME_SIZE]; /* lock */
 };
 
 struct command {
@@ -80,7 +73,7 @@ struct command {
 };
 
 /* The sentence that the log gets; the code says who is to blame. */
-#define refuse(s, code, ...) err_set((s)->e, code, __VA_ARGS__)
+#define refuse(s, code, ...) err_set((s)->base.e, code, __VA_ARGS__)
 
 static int answer(struct vtest_server *s, uint32_t command, const uint32_t *words, uint32_t count)
 {
@@ -184,7 +177,7 @@ static void on_fatal(void *user)
 {
 	struct vtest_server *s = user;
 
-	int fd = atomic_load(&s->fd); /* stays open as long as callbacks can come */
+	int fd = atomic_load(&s->base.fd); /* stays open as long as callbacks can come */
 
 	vtest_syncs_lose(s->syncs);
 	if (fd >= 0)
@@ -194,35 +187,17 @@ static void on_fatal(void *user)
 static int context_init(struct vtest_server *s, struct rd *p)
 {
 	uint32_t id = rd_le32(p);
-	char name[VTEST_NAME_SIZE];
-	struct venus_ctx *ctx;
 
-	if (s->ctx)
+	if (s->base.ctx)
 		return refuse(s, -EPROTO, "the client initialised its context twice");
 	if (id != VENUS_CAPSET_ID)
 		return refuse(s, -EPROTO,
 			      "the client asked for capset %u; only Vulkan (%u) is offered", id,
 			      VENUS_CAPSET_ID);
-	vtest_server_client_name(s, name);
 
-	const struct venus_ctx_config cfg = {
-		.gipa = s->cfg.gipa,
-		.name = name,
-		.limits = s->cfg.limits,
-		.fence_retired = on_fence,
-		.fatal = on_fatal,
-		.user = s,
-	};
-	int r = venus_ctx_create(&cfg, &ctx);
+	int r = served_open(&s->base, on_fence, on_fatal, s);
 	if (r < 0)
-		return refuse(s, r, "no context could be created: %s", strerror(-r));
-
-	mutex_lock(&s->lock);
-	s->ctx = ctx;
-	bool is_stopped = s->is_stopped;
-	mutex_unlock(&s->lock);
-	if (is_stopped)
-		venus_ctx_stop(ctx);
+		return r;
 	s->state = STATE_CONTEXT;
 	return 0;
 }
@@ -240,7 +215,8 @@ static int create_blob(struct vtest_server *s, struct rd *p)
 	do {
 		if (++s->next_res_id == 0)
 			s->next_res_id = 1;
-		r = venus_ctx_create_blob(s->ctx, s->next_res_id, mem, flags, blob_id, size, &blob);
+		r = venus_ctx_create_blob(s->base.ctx, s->next_res_id, mem, flags, blob_id, size,
+					  &blob);
 	} while (r == -EEXIST);
 	if (r < 0)
 		return refuse(
@@ -262,7 +238,7 @@ static int resource_unref(struct vtest_server *s, struct rd *p)
 {
 	uint32_t id = rd_le32(p);
 
-	if (venus_ctx_unref_resource(s->ctx, id) < 0)
+	if (venus_ctx_unref_resource(s->base.ctx, id) < 0)
 		return refuse(s, -EPROTO, "the client dropped resource %u, which does not exist",
 			      id);
 	return 0;
@@ -386,7 +362,7 @@ static int batch_run(struct vtest_server *s, const uint8_t *payload, const struc
 	int r;
 
 	if (b->cmd_size) {
-		r = venus_ctx_submit(s->ctx, payload + (size_t)b->cmd_offset * WORD,
+		r = venus_ctx_submit(s->base.ctx, payload + (size_t)b->cmd_offset * WORD,
 				     (size_t)b->cmd_size * WORD);
 		if (r < 0)
 			return refuse(s, r, "the context refuses further commands");
@@ -400,7 +376,7 @@ static int batch_run(struct vtest_server *s, const uint8_t *payload, const struc
 	r = vtest_fence_prepare(s->syncs, &triples, b->sync_count, &fence_id);
 	if (r < 0)
 		return sync_error(s, r);
-	r = venus_ctx_fence(s->ctx, b->ring_idx, fence_id);
+	r = venus_ctx_fence(s->base.ctx, b->ring_idx, fence_id);
 	if (r < 0) {
 		vtest_fence_cancel(s->syncs, fence_id);
 		return refuse(s, r == -ENOMEM ? r : -EPROTO, "a fence on timeline %u failed: %s",
@@ -471,16 +447,7 @@ static int create_renderer(struct vtest_server *s, uint32_t len)
 		return r;
 
 	size_t n = strnlen((const char *)bytes + VTEST_HEADER_SIZE, len);
-	if (n > VTEST_NAME_SIZE - 1)
-		n = VTEST_NAME_SIZE - 1;
-	mutex_lock(&s->lock);
-	for (size_t i = 0; i < n; i++) {
-		char c = (char)bytes[VTEST_HEADER_SIZE + i];
-
-		s->name[i] = c >= 0x20 && c < 0x7f ? c : '?';
-	}
-	s->name[n] = '\0';
-	mutex_unlock(&s->lock);
+	served_set_name(&s->base, bytes + VTEST_HEADER_SIZE, n);
 	vtest_conn_skip(&s->conn, VTEST_HEADER_SIZE + len);
 	s->state = STATE_NAMED;
 	return 0;
@@ -529,114 +496,66 @@ static int serve_one(struct vtest_server *s)
 	return r;
 }
 
-int vtest_server_create(const struct vtest_config *cfg, struct vtest_server **out)
+static struct vtest_server *of(struct served *base)
+{
+	return container_of(base, struct vtest_server, base);
+}
+
+int vtest_server_create(const struct served_config *cfg, struct served **out)
 {
 	struct vtest_server *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
-	s->cfg = *cfg;
-	atomic_init(&s->fd, -1);
-	mutex_init(&s->lock);
+	served_init(&s->base, cfg, SHUT_RDWR);
 
 	int r = vtest_syncs_create(&s->syncs);
 	if (r < 0) {
-		vtest_server_destroy(s);
+		vtest_server_destroy(&s->base);
 		return r;
 	}
-	*out = s;
+	*out = &s->base;
 	return 0;
 }
 
-void vtest_server_destroy(struct vtest_server *s)
+void vtest_server_destroy(struct served *base)
 {
-	if (!s)
+	if (!base)
 		return;
+	struct vtest_server *s = of(base);
+
 	vtest_syncs_destroy(s->syncs);
-	mutex_fini(&s->lock);
+	served_fini(base);
 	free(s);
 }
 
-/* Ends the context.  Return: 0 or -ETIMEDOUT */
-static int leave(struct vtest_server *s)
+int vtest_serve(struct served *base, int fd, struct err *e)
 {
-	/* Whoever waits learns at once, not after the driver has come to rest. */
-	vtest_syncs_lose(s->syncs);
-
-	mutex_lock(&s->lock);
-	struct venus_ctx *ctx = s->ctx;
-	s->ctx = NULL;
-	mutex_unlock(&s->lock);
-	vtest_conn_fini(&s->conn);
-
-	int r = venus_ctx_destroy(ctx);
-	atomic_store(&s->fd, -1);
-	return r;
-}
-
-int vtest_serve(struct vtest_server *s, int fd, struct err *e)
-{
-	struct err ignored = { 0 };
+	struct vtest_server *s = of(base);
+	uint64_t spin_ns = base->cfg.spin_ns;
 	int r = vtest_conn_init(&s->conn, fd);
 
 	if (r < 0)
 		return err_set(e, r, "no memory for a client");
-	s->e = e ? e : &ignored;
-	s->e->text[0] = '\0';
-	s->conn.spin_ns = s->cfg.spin_ns;
-	vtest_syncs_set_patience(s->syncs,
-				 s->cfg.spin_ns < PATIENCE_NS ? s->cfg.spin_ns : PATIENCE_NS);
-	atomic_store(&s->fd, fd);
-	mutex_lock(&s->lock);
-	bool is_stopped = s->is_stopped;
-	mutex_unlock(&s->lock);
+	s->conn.spin_ns = spin_ns;
+	vtest_syncs_set_patience(s->syncs, spin_ns < PATIENCE_NS ? spin_ns : PATIENCE_NS);
 
-	while (r == 0 && !is_stopped)
+	bool goes_on = served_begin(base, fd, e);
+	while (r == 0 && goes_on)
 		r = serve_one(s);
 
-	bool is_fatal = s->ctx && venus_ctx_is_fatal(s->ctx);
+	bool is_fatal = base->ctx && venus_ctx_is_fatal(base->ctx);
 	if (is_fatal && r == -ENODATA)
 		r = refuse(s, -EPROTO, "the client's commands were refused");
 	if (r == -EPIPE || r == -EIO)
 		r = -ECONNRESET;
 	if (r == -ENODATA)
 		r = 0;
-	if (r < 0 && s->e->text[0] == '\0')
+	if (r < 0 && base->e->text[0] == '\0')
 		(void)refuse(s, r, "the client vanished without taking leave");
-	s->e = NULL;
-	return leave(s) < 0 ? -ETIMEDOUT : r;
-}
 
-void vtest_server_stop(struct vtest_server *s)
-{
-	mutex_lock(&s->lock);
-	s->is_stopped = true;
-	if (s->ctx)
-		venus_ctx_stop(s->ctx); /* on_fatal() may run in here: it takes no lock of ours */
-	mutex_unlock(&s->lock);
-
-	/* Who began to serve before that has stored its socket; who begins later sees is_stopped.
-	 */
-	int fd = atomic_load(&s->fd);
-	if (fd >= 0)
-		(void)shutdown(fd, SHUT_RDWR);
-}
-
-bool vtest_server_counters(struct vtest_server *s, struct venus_counters *out)
-{
-	mutex_lock(&s->lock);
-	bool has_ctx = s->ctx != NULL;
-	if (has_ctx)
-		venus_ctx_counters(s->ctx, out);
-	else
-		*out = (struct venus_counters){ 0 };
-	mutex_unlock(&s->lock);
-	return has_ctx;
-}
-
-void vtest_server_client_name(struct vtest_server *s, char name[VTEST_NAME_SIZE])
-{
-	mutex_lock(&s->lock);
-	memcpy(name, s->name, VTEST_NAME_SIZE);
-	mutex_unlock(&s->lock);
+	/* Whoever waits learns at once, not after the driver has come to rest. */
+	vtest_syncs_lose(s->syncs);
+	vtest_conn_fini(&s->conn);
+	return served_end(base) < 0 ? -ETIMEDOUT : r;
 }

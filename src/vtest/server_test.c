@@ -21,7 +21,7 @@
 #include "vtest/sync.h"
 
 struct fixture {
-	struct vtest_server *server;
+	struct served *server;
 	pthread_t thread;
 	int client;
 	int served; /* the server's end */
@@ -54,7 +54,7 @@ static void *serve(void *arg)
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	const struct vtest_config cfg = { 0 };
+	const struct served_config cfg = { 0 };
 	int pair[2];
 
 	assert_non_null(f);
@@ -263,7 +263,7 @@ static void a_wait_hangs_up_when_the_server_goes(void **state)
 	TELL(f, 2, 19, 0, 0, 5, 23, 0, UINT32_MAX, 1, 1, 0);
 	HEAR(f, 1, 19, 1, 0, 23);
 	int fd = hear_fd(f);
-	vtest_server_stop(f->server);
+	served_stop(f->server);
 	assert_int_equal(look(fd, 5000), POLLHUP); /* Mesa: VK_ERROR_DEVICE_LOST */
 	close(fd);
 	hear_nothing_more(f);
@@ -332,7 +332,7 @@ static void fences_move_syncs(void **state)
 	TELL(f, 9, 24, 1, 1, 0, 0, 0, 0, 1, 0, 0); /* neither commands nor syncs */
 	TELL(f, 1, 21, 1);
 	HEAR(f, 2, 21, 1006, 0);
-	assert_true(vtest_server_counters(f->server, &c));
+	assert_true(served_counters(f->server, &c));
 	assert_int_equal(c.commands, 7);
 	assert_int_equal(leave(f), 0);
 }
@@ -359,7 +359,7 @@ static void a_blocked_client_that_leaves_is_noticed(void **state)
 	begin(f, 4);
 	submit(f, 4, FAKE_BLOCK, 0, 1, 1);
 	(void)usleep(1000);
-	vtest_server_stop(f->server); /* the process's watcher does this */
+	served_stop(f->server); /* the process's watcher does this */
 	hear_nothing_more(f);
 	assert_int_equal(leave(f), -EPROTO);
 }
@@ -380,7 +380,7 @@ static void large_submissions_pass(void **state)
 	free(commands);
 	TELL(f, 0, 10);
 	HEAR(f, 0, 10);
-	assert_true(vtest_server_counters(f->server, &c));
+	assert_true(served_counters(f->server, &c));
 	assert_int_equal(c.bytes, UINT64_C(12) * words);
 	assert_int_equal(leave(f), 0);
 }

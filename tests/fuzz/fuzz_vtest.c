@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { BEGIN_NEW, BEGIN_NAMED, BEGIN_V3, BEGIN_V4, BEGIN_KINDS };
 
 struct serving {
-	struct vtest_server *server;
+	struct served *server;
 	int fd;
 	int result;
 	struct err e;
@@ -63,7 +63,7 @@ static void drain(struct serving *s, int fd)
 		if (r < 0) /* libFuzzer's alarm */
 			continue;
 		if (r == 0)
-			vtest_server_stop(s->server);
+			served_stop(s->server);
 		ssize_t got = fd_recv(fd, bytes, sizeof(bytes), fds, &n);
 		while (n)
 			(void)close(fds[--n]);
@@ -74,7 +74,7 @@ static void drain(struct serving *s, int fd)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const struct vtest_config cfg = { 0 };
+	const struct served_config cfg = { 0 };
 	struct serving s = { 0 };
 	int pair[2];
 	pthread_t thread;
