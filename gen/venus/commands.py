@@ -33,6 +33,9 @@ HAND = """
     vkCreateDevice vkDestroyDevice vkGetDeviceQueue2
     vkQueueSubmit vkQueueSubmit2 vkQueueBindSparse
     vkAllocateMemory vkFreeMemory vkCreateBuffer vkCreateImage
+    vkGetBufferMemoryRequirements vkGetBufferMemoryRequirements2
+    vkGetDeviceBufferMemoryRequirements vkGetImageMemoryRequirements
+    vkGetImageMemoryRequirements2 vkGetDeviceImageMemoryRequirements
     vkCreateFence vkDestroyFence vkGetFenceStatus vkResetFences vkWaitForFences
     vkCreateSemaphore vkDestroySemaphore vkWaitSemaphores
     vkGetQueryPoolResults vkGetRayTracingShaderGroupHandlesKHR

@@ -17,6 +17,7 @@
 
 struct info_conf {
 	bool json;
+	bool maps_video_memory;
 	bool no_sandbox;
 	const char *socket;
 };
@@ -27,6 +28,7 @@ struct info_conf {
 static const struct opt opts[] = {
 	{ "json",       0, NULL,   "print JSON for programs",                              opt_flag,   FIELD(json),       0 },
 	{ "socket",     0, "PATH", "clients and counters of the server on this socket",    opt_string, FIELD(socket),     0 },
+	{ "map-video-memory", 0, NULL, "say what serving with this option would offer", opt_flag, FIELD(maps_video_memory), 0 },
 	{ "no-sandbox", 0, NULL,   "do not confine the process that asks the drivers",     opt_flag,   FIELD(no_sandbox), OPT_DEBUG },
 	{ 0 },
 };
@@ -112,6 +114,7 @@ static int show_host(const struct info_conf *c, struct err *e)
 {
 	const struct renderer_spec spec = { .kind = RENDER_PROBE,
 					    .no_sandbox = c->no_sandbox,
+					    .maps_driver_memory = c->maps_video_memory,
 					    .log_level = LOG_WARN };
 	AUTO_JSON *probe = NULL;
 

@@ -33,6 +33,7 @@ struct serve_conf {
 	uint32_t spin_us;
 	uint32_t load_s;
 	uint64_t max_memory;
+	bool maps_video_memory;
 	bool no_sandbox;
 };
 
@@ -44,6 +45,7 @@ static const struct opt opts[] = {
 	{ "max-clients",  0, "N",    "clients at a time, default 64",                       opt_u32,    FIELD(max_clients), 0 },
 	{ "max-memory",   0, "SIZE", "mapped GPU memory of one client, e.g. 8G",            opt_size,   FIELD(max_memory),  0 },
 	{ "shader-cache", 0, "DIR",  "keep compiled shaders here, or 'none'",               opt_string, FIELD(cache),       0 },
+	{ "map-video-memory", 0, NULL, "let clients map video memory that only the driver can map: faster with NVIDIA, for clients that you trust with the device", opt_flag, FIELD(maps_video_memory), 0 },
 	{ "log-level",    0, "0-5",  "0 off, 1 error, 2 warning (default) ... 5 trace",     opt_u32,    FIELD(log_level),   0 },
 	{ "no-sandbox",   0, NULL,   "do not confine renderers: a client can then take over this user's account through a driver bug", opt_flag, FIELD(no_sandbox), OPT_DEBUG },
 	{ "spin",         0, "US",   "poll a client's socket so long before sleeping",      opt_u32,    FIELD(spin_us),     OPT_DEBUG },
@@ -246,6 +248,7 @@ static int run(struct server *s, struct err *e)
 	struct pool_config cfg = {
 		.spec = { .kind = RENDER_VTEST,
 			  .no_sandbox = s->conf.no_sandbox,
+			  .maps_driver_memory = s->conf.maps_video_memory,
 			  .log_level = s->conf.log_level,
 			  .spin_us = s->conf.spin_us,
 			  .max_memory = s->conf.max_memory,

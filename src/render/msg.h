@@ -44,6 +44,7 @@ enum render_kind {
 };
 
 #define RENDER_NO_SANDBOX 1U /* named debugging option: confine nothing */
+#define RENDER_MAP_DRIVER 2U /* see maps_driver_memory in venus/ctx.h */
 
 struct render_config {
 	uint32_t type;

@@ -70,7 +70,8 @@ int renderer_start(const struct renderer_spec *spec, struct renderer *r, struct 
 		.magic = RENDER_MAGIC,
 		.size = sizeof(cfg),
 		.kind = spec->kind,
-		.flags = spec->no_sandbox ? RENDER_NO_SANDBOX : 0,
+		.flags = (spec->no_sandbox ? RENDER_NO_SANDBOX : 0) |
+			 (spec->maps_driver_memory ? RENDER_MAP_DRIVER : 0),
 		.log_level = spec->log_level,
 		.parent = getpid(),
 		.spin_us = spec->spin_us,

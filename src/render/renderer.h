@@ -17,6 +17,7 @@
 struct renderer_spec {
 	enum render_kind kind;
 	bool no_sandbox;
+	bool maps_driver_memory; /* see venus/ctx.h */
 	uint32_t log_level;
 	uint32_t spin_us;
 	uint64_t max_memory;   /* bytes of host-visible memory; 0: default */

@@ -59,12 +59,13 @@ void venus_res_fini_all(struct venus_ctx *ctx);
 
 /* ---- memory ---- */
 
-/* A sealed memfd behind a VkDeviceMemory; lives until memory and resource are both gone. */
+/* What guests map of a VkDeviceMemory; lives until memory and resource are both gone. */
 struct venus_backing {
 	_Atomic uint32_t refs;
-	int fd;
-	void *map;
-	uint64_t size; /* bytes */
+	int fd;           /* a sealed memfd; strategy C: the driver's device */
+	void *map;        /* of the memfd */
+	uint64_t size;    /* bytes */
+	uint64_t charged; /* bytes of host memory */
 	struct venus_ctx *ctx;
 };
 
@@ -76,7 +77,7 @@ struct venus_memory {
 	uint32_t type;
 	enum venus_strategy strategy;
 	bool is_exportable;            /* strategy A, or the guest asked for it */
-	struct venus_backing *backing; /* strategy B; under ctx->mem_lock */
+	struct venus_backing *backing; /* strategies B and C; under ctx->mem_lock */
 	bool is_exported;              /* was made a resource; under ctx->mem_lock */
 	bool is_freed;                 /* under ctx->mem_lock */
 };
@@ -107,6 +108,7 @@ struct venus_physdev {
 	enum venus_strategy strategy[VK_MAX_MEMORY_TYPES];
 	const char *why[VK_MAX_MEMORY_TYPES];
 	uint64_t import_align; /* bytes; strategy B */
+	uint64_t map_align;    /* bytes; strategy C, 0 if no type has it */
 	bool has_host_import;  /* VK_EXT_external_memory_host works */
 	bool has_dmabuf;       /* dma-bufs can be exported and imported */
 	bool has_ext_mem_fd;
@@ -125,6 +127,7 @@ struct venus_host {
 	VkInstance vk;
 	struct venus_vki vki;
 	const struct venus_probe *hint; /* what is known already; NULL: nothing */
+	bool maps_driver_memory;        /* strategy C is allowed */
 	bool is_enumerated;
 	uint32_t count;
 	struct venus_physdev *physdev[VENUS_MAX_PHYSDEVS];

@@ -87,6 +87,7 @@ int venus_ctx_create(const struct venus_ctx_config *cfg, struct venus_ctx **out)
 	ctx->user = cfg->user;
 	ctx->host.gipa = cfg->gipa;
 	ctx->host.hint = cfg->probe;
+	ctx->host.maps_driver_memory = cfg->maps_driver_memory;
 	ctx->policy = venus_poll_policy();
 	ctx->table = calloc(1, sizeof(*ctx->table));
 	if (!ctx->table)

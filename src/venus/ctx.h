@@ -57,6 +57,12 @@ struct venus_ctx_config {
 	const char *name;               /* of the guest's process, for logs; copied */
 	struct venus_limits limits;
 	/*
+	 * Lets guests map memory that only the driver can map, by handing out the descriptor that
+	 * it maps it from: one of the driver's device.  A guest that keeps its mapping after it has
+	 * freed the memory sees what the memory is used for next, by whomever.
+	 */
+	bool maps_driver_memory;
+	/*
 	 * What venus_probe_run() found, borrowed for the context's life; saves a client the time to
 	 * find out.  NULL: found out when the guest first asks for its devices.
 	 */
@@ -147,6 +153,7 @@ enum venus_blob_kind {
 	VENUS_BLOB_SHM,    /* sealed memfd for rings, streams and replies */
 	VENUS_BLOB_MEMORY, /* sealed memfd behind a VkDeviceMemory */
 	VENUS_BLOB_DMABUF,
+	VENUS_BLOB_DRIVER, /* the driver's device: mapped from offset 0, whole or not at all */
 };
 
 struct venus_blob {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * VkDeviceMemory (venus.md 8).  What a guest may map is, by preference, a sealed memfd of ours that
- * the driver imports as a host pointer, else the driver's memory exported as a dma-buf.  The guest
+ * the driver imports as a host pointer, else the driver's memory exported as a dma-buf, else, where
+ * the user allows it, the device file that the driver itself maps it from.  The guest
  * allocates first and asks for the mapping later, or never; it may free memory and mapping in
  * either order, so the pages live until both are gone.
  */
@@ -10,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "host/mapwatch.h"
 #include "util/ckd.h"
 #include "util/log.h"
 #include "venus/core.h"
@@ -50,25 +52,37 @@ void venus_backing_put(struct venus_backing *b)
 		return;
 	shm_unmap(b->map, b->size);
 	fd_drop(&b->fd);
-	host_uncharge(b->ctx, b->size);
+	host_uncharge(b->ctx, b->charged);
 	free(b);
 }
 
-static VkResult backing_new(struct venus_ctx *ctx, uint64_t size, struct venus_backing **out)
+static VkResult backing_new(struct venus_ctx *ctx, uint64_t charged, struct venus_backing **out)
 {
-	VkResult r = host_charge(ctx, size);
+	VkResult r = host_charge(ctx, charged);
 
 	if (r != VK_SUCCESS)
 		return r;
 	struct venus_backing *b = calloc(1, sizeof(*b));
 	if (!b) {
-		host_uncharge(ctx, size);
+		host_uncharge(ctx, charged);
 		return VK_ERROR_OUT_OF_HOST_MEMORY;
 	}
 	atomic_init(&b->refs, 1);
 	b->ctx = ctx;
-	b->size = size;
+	b->charged = charged;
 	b->fd = -1;
+	*out = b;
+	return VK_SUCCESS;
+}
+
+static VkResult backing_new_memfd(struct venus_ctx *ctx, uint64_t size, struct venus_backing **out)
+{
+	struct venus_backing *b = NULL;
+	VkResult r = backing_new(ctx, size, &b);
+
+	if (r != VK_SUCCESS)
+		return r;
+	b->size = size;
 	if (shm_create("pecten-memory", size, &b->fd) < 0 || shm_map(b->fd, size, &b->map) < 0) {
 		venus_backing_put(b);
 		return VK_ERROR_OUT_OF_DEVICE_MEMORY;
@@ -121,7 +135,7 @@ static VkResult allocate_imported(struct venus_dec *d, VkMemoryAllocateInfo *inf
 
 	if (info->allocationSize == 0 || align_up_ckd(&size, info->allocationSize, align))
 		return VK_ERROR_OUT_OF_DEVICE_MEMORY;
-	VkResult r = backing_new(d->ctx, size, &b);
+	VkResult r = backing_new_memfd(d->ctx, size, &b);
 	if (r != VK_SUCCESS)
 		return r;
 
@@ -165,6 +179,34 @@ static VkResult allocate_plain(struct venus_dec *d, VkMemoryAllocateInfo *info,
 		venus_chain_push(info, &own);
 	mem->is_exportable = pd->has_dmabuf && (export || mem->strategy == VENUS_STRATEGY_DMABUF);
 	return dev->vk.AllocateMemory(venus_device_vk(dev), info, NULL, out);
+}
+
+/*
+ * Memory that the driver maps from its device's file, which the guest will map as well.  A size
+ * that is no multiple of what the driver maps leaves a memory that cannot be mapped: guests that
+ * ask what their buffers and images require never have one.
+ */
+static VkResult allocate_watched(struct venus_dec *d, VkMemoryAllocateInfo *info,
+				 struct venus_memory *mem, VkDeviceMemory *out)
+{
+	const struct venus_device *dev = d->dev;
+	struct venus_backing *b = NULL;
+	struct mapwatch watch;
+	void *map = NULL;
+	VkResult r = backing_new(d->ctx, 0, &b);
+
+	if (r != VK_SUCCESS)
+		return r;
+	mapwatch_begin(&watch);
+	r = allocate_plain(d, info, mem, out);
+	if (r == VK_SUCCESS &&
+	    dev->vk.MapMemory(venus_device_vk(dev), *out, 0, VK_WHOLE_SIZE, 0, &map) != VK_SUCCESS)
+		map = NULL;
+	if (mapwatch_end(&watch, map, &b->fd, &b->size) == 0)
+		mem->backing = b;
+	else
+		venus_backing_put(b);
+	return r;
 }
 
 /* Memory that is a resource already, of another context. */
@@ -211,6 +253,8 @@ static VkResult allocate(struct venus_dec *d, VkMemoryAllocateInfo *info, struct
 		return allocate_resource(d, info, mesa, out);
 	if (mem->strategy == VENUS_STRATEGY_IMPORT && !(ded && needs_dedicated(d->dev, ded)))
 		return allocate_imported(d, info, mem, out);
+	if (mem->strategy == VENUS_STRATEGY_DRIVER)
+		return allocate_watched(d, info, mem, out);
 	return allocate_plain(d, info, mem, out);
 }
 
@@ -288,11 +332,18 @@ static int export_dmabuf(struct venus_memory *mem, uint64_t size, struct venus_r
 	return 0;
 }
 
-static int export_locked(struct venus_memory *mem, uint64_t size, struct venus_res *res,
-			 uint32_t *map_info)
+static uint32_t wc_or_cached(const struct venus_physdev *pd, uint32_t type)
 {
 	const VkMemoryPropertyFlags cached =
 		VK_MEMORY_PROPERTY_HOST_COHERENT_BIT | VK_MEMORY_PROPERTY_HOST_CACHED_BIT;
+
+	return (pd->host_mem.memoryTypes[type].propertyFlags & cached) == cached ? VENUS_MAP_CACHED
+										 : VENUS_MAP_WC;
+}
+
+static int export_locked(struct venus_memory *mem, uint64_t size, struct venus_res *res,
+			 uint32_t *map_info)
+{
 	const struct venus_physdev *pd = mem->obj.dev->physdev;
 	int r;
 
@@ -301,12 +352,14 @@ static int export_locked(struct venus_memory *mem, uint64_t size, struct venus_r
 	if (mem->is_exported)
 		return -EACCES;
 	if (mem->backing) {
-		if (size > mem->backing->size)
+		bool is_driver = mem->strategy == VENUS_STRATEGY_DRIVER;
+
+		if (size > mem->backing->size || (is_driver && size != mem->backing->size))
 			return -EINVAL;
 		(void)atomic_fetch_add_explicit(&mem->backing->refs, 1, memory_order_relaxed);
 		res->backing = mem->backing;
-		res->kind = VENUS_BLOB_MEMORY;
-		*map_info = VENUS_MAP_CACHED;
+		res->kind = is_driver ? VENUS_BLOB_DRIVER : VENUS_BLOB_MEMORY;
+		*map_info = is_driver ? wc_or_cached(pd, mem->type) : VENUS_MAP_CACHED;
 	} else {
 		if (!mem->is_exportable)
 			return -EACCES;
@@ -314,9 +367,7 @@ static int export_locked(struct venus_memory *mem, uint64_t size, struct venus_r
 		if (r < 0)
 			return r;
 		res->kind = VENUS_BLOB_DMABUF;
-		*map_info = (pd->host_mem.memoryTypes[mem->type].propertyFlags & cached) == cached
-				    ? VENUS_MAP_CACHED
-				    : VENUS_MAP_WC;
+		*map_info = wc_or_cached(pd, mem->type);
 	}
 	res->size = size;
 	mem->is_exported = true;

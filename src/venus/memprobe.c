@@ -6,10 +6,13 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "host/mapwatch.h"
+#include "util/ckd.h"
 #include "util/log.h"
 #include "venus/core.h"
 
-#define PROBE_BYTES UINT64_C(65536) /* rounded up to the driver's alignment */
+#define PROBE_BYTES   UINT64_C(65536) /* rounded up to the driver's alignment */
+#define MAP_ALIGN_MAX (UINT64_C(2) << 20)
 
 struct probe {
 	struct venus_physdev *pd;
@@ -119,7 +122,58 @@ static bool try_dmabuf(struct probe *p, uint32_t type)
 	return is_mappable;
 }
 
-static enum venus_strategy choose(struct probe *p, uint32_t type, const char **why)
+/* Whether two mappings show the same memory. */
+static bool is_same_memory(volatile uint32_t *a, volatile uint32_t *b)
+{
+	const uint32_t pattern = 0x70656374;
+
+	*a = pattern;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (*b != pattern)
+		return false;
+	*b = ~pattern;
+	atomic_thread_fence(memory_order_seq_cst);
+	return *a == ~pattern;
+}
+
+/*
+ * A driver that maps its memory from a file, the device's, lets others do so with its descriptor
+ * (NVIDIA's does).  It takes the whole mapping only, so its granularity is found out, too.
+ */
+static bool try_driver(struct probe *p, uint32_t type)
+{
+	const VkMemoryAllocateInfo info = { .sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO,
+					    .allocationSize = shm_page_size(),
+					    .memoryTypeIndex = type };
+	VkDeviceMemory mem = VK_NULL_HANDLE;
+	struct mapwatch watch;
+	bool is_mappable = false;
+	void *theirs = NULL;
+	AUTO_FD fd = -1;
+	uint64_t size = 0;
+
+	mapwatch_begin(&watch);
+	if (p->vkd.AllocateMemory(p->vk, &info, NULL, &mem) == VK_SUCCESS &&
+	    p->vkd.MapMemory(p->vk, mem, 0, VK_WHOLE_SIZE, 0, &theirs) != VK_SUCCESS)
+		theirs = NULL;
+	int r = mapwatch_end(&watch, theirs, &fd, &size);
+	if (r == 0 && size <= MAP_ALIGN_MAX && is_pow2(size) && size >= shm_page_size()) {
+		void *ours = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+		if (ours != MAP_FAILED) {
+			is_mappable = is_same_memory(theirs, ours);
+			(void)munmap(ours, size);
+		}
+	}
+	if (mem)
+		p->vkd.FreeMemory(p->vk, mem, NULL);
+	if (is_mappable && size > p->pd->map_align)
+		p->pd->map_align = size;
+	return is_mappable;
+}
+
+static enum venus_strategy choose(struct venus_host *h, struct probe *p, uint32_t type,
+				  const char **why)
 {
 	VkMemoryPropertyFlags flags = p->pd->host_mem.memoryTypes[type].propertyFlags;
 
@@ -142,6 +196,10 @@ static enum venus_strategy choose(struct probe *p, uint32_t type, const char **w
 	if (p->pd->has_dmabuf && try_dmabuf(p, type)) {
 		*why = "the driver exports it as a dma-buf";
 		return VENUS_STRATEGY_DMABUF;
+	}
+	if (h->maps_driver_memory && try_driver(p, type)) {
+		*why = "the driver's own mapping is passed on";
+		return VENUS_STRATEGY_DRIVER;
 	}
 	*why = "the driver neither imports our memory nor exports it as a dma-buf that can be "
 	       "mapped";
@@ -223,9 +281,11 @@ void venus_physdev_probe_memory(struct venus_host *h, struct venus_physdev *pd,
 	if (!k && probe_device(h, &p) && pd->has_host_import)
 		probe_pointer(&p);
 
+	if (k)
+		pd->map_align = k->map_align;
 	pd->mem = pd->host_mem;
 	for (uint32_t i = 0; i < pd->host_mem.memoryTypeCount; i++) {
-		pd->strategy[i] = k ? k->types[i].strategy : choose(&p, i, &pd->why[i]);
+		pd->strategy[i] = k ? k->types[i].strategy : choose(h, &p, i, &pd->why[i]);
 		if (k)
 			pd->why[i] = k->types[i].why;
 		if (pd->strategy[i] == VENUS_STRATEGY_NONE)

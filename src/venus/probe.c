@@ -14,6 +14,8 @@ const char *venus_strategy_name(enum venus_strategy s)
 		return "import";
 	case VENUS_STRATEGY_DMABUF:
 		return "dma-buf";
+	case VENUS_STRATEGY_DRIVER:
+		return "driver";
 	case VENUS_STRATEGY_NONE:
 	default:
 		return "none";
@@ -40,6 +42,7 @@ static void describe(struct venus_probe_device *to, struct venus_physdev *from)
 			.why = from->why[i],
 		};
 	}
+	to->map_align = from->map_align;
 	to->heaps_count = from->host_mem.memoryHeapCount;
 	memcpy(to->heaps, from->host_mem.memoryHeaps, sizeof(to->heaps));
 	to->sync_fd_emulated = from->emulates_sync_fd;
@@ -49,9 +52,10 @@ static void describe(struct venus_probe_device *to, struct venus_physdev *from)
 	from->exts_count = 0;
 }
 
-int venus_probe_run(PFN_vkGetInstanceProcAddr gipa, struct venus_probe *out, struct err *e)
+int venus_probe_run(PFN_vkGetInstanceProcAddr gipa, bool maps_driver_memory,
+		    struct venus_probe *out, struct err *e)
 {
-	struct venus_host host = { 0 };
+	struct venus_host host = { .maps_driver_memory = maps_driver_memory };
 	const VkApplicationInfo app = { .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
 					.pApplicationName = "pecten",
 					.apiVersion = VENUS_API_MAX };

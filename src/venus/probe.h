@@ -21,6 +21,7 @@ enum venus_strategy {
 	VENUS_STRATEGY_NONE,   /* they cannot */
 	VENUS_STRATEGY_IMPORT, /* B: our memfd, imported into the driver as a host pointer */
 	VENUS_STRATEGY_DMABUF, /* A: the driver's memory, exported as a dma-buf */
+	VENUS_STRATEGY_DRIVER, /* C: the file that the driver itself maps it from, passed on */
 };
 
 struct venus_probe_type {
@@ -42,6 +43,7 @@ struct venus_probe_device {
 	uint32_t guest_api; /* as guests see it */
 	uint32_t types_count;
 	struct venus_probe_type types[VK_MAX_MEMORY_TYPES];
+	uint64_t map_align; /* bytes: guests' memory is a multiple of it, for strategy C; or 0 */
 	uint32_t heaps_count;
 	VkMemoryHeap heaps[VK_MAX_MEMORY_HEAPS];
 	bool sync_fd_emulated; /* SYNC_FD semaphore import is ours, not the driver's */
@@ -58,6 +60,7 @@ struct venus_probe {
 /**
  * venus_probe_run() - ask every driver
  * @gipa:	see venus_loader_open()
+ * @maps_driver_memory:	see struct venus_ctx_config
  * @out:	on success, for venus_probe_fini(); may have no devices
  * @e:		on failure, a sentence for the user; may be NULL
  *
@@ -65,12 +68,12 @@ struct venus_probe {
  *
  * Return: 0, -ENODEV if no instance can be made, -ENOMEM
  */
-int venus_probe_run(PFN_vkGetInstanceProcAddr gipa, struct venus_probe *out,
-		    struct err *e) MUST_CHECK;
+int venus_probe_run(PFN_vkGetInstanceProcAddr gipa, bool maps_driver_memory,
+		    struct venus_probe *out, struct err *e) MUST_CHECK;
 
 void venus_probe_fini(struct venus_probe *p);
 
-/* "import", "dma-buf", "none". */
+/* "import", "dma-buf", "driver", "none". */
 const char *venus_strategy_name(enum venus_strategy s);
 
 #endif

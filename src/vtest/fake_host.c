@@ -19,8 +19,10 @@ int venus_loader_open(PFN_vkGetInstanceProcAddr *gipa, struct err *e)
 	return 0;
 }
 
-int venus_probe_run(PFN_vkGetInstanceProcAddr gipa, struct venus_probe *out, struct err *e)
+int venus_probe_run(PFN_vkGetInstanceProcAddr gipa, bool maps_driver_memory,
+		    struct venus_probe *out, struct err *e)
 {
+	(void)maps_driver_memory;
 	(void)gipa;
 	(void)e;
 	out->devices = calloc(1, sizeof(*out->devices));

@@ -187,6 +187,7 @@ static int serve(struct renderer *r)
 	const struct served_config cfg = {
 		.gipa = r->gipa,
 		.limits = { .host_bytes = r->cfg.max_memory },
+		.maps_driver_memory = r->cfg.flags & RENDER_MAP_DRIVER,
 		.spin_ns = r->cfg.spin_us * NS_PER_US,
 	};
 
@@ -238,7 +239,7 @@ int main(void)
 	if (confined && sandbox_opened(&r.cfg, &e) < 0)
 		fail(&e);
 	if (r.cfg.kind == RENDER_PROBE) {
-		if (report_send(r.gipa, RENDER_CONTROL, &e) < 0)
+		if (report_send(r.gipa, r.cfg.flags & RENDER_MAP_DRIVER, RENDER_CONTROL, &e) < 0)
 			fail(&e);
 		_exit(0);
 	}

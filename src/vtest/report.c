@@ -139,12 +139,12 @@ static struct json_object *device(const struct venus_probe_device *d)
 	return o;
 }
 
-int report_send(PFN_vkGetInstanceProcAddr gipa, int control, struct err *e)
+int report_send(PFN_vkGetInstanceProcAddr gipa, bool maps_driver_memory, int control, struct err *e)
 {
 	CLEANUP(venus_probe_fini) struct venus_probe probe = { 0 };
 	struct render_msg msg = { .type = RENDER_REPORT };
 
-	int r = venus_probe_run(gipa, &probe, e);
+	int r = venus_probe_run(gipa, maps_driver_memory, &probe, e);
 	if (r < 0)
 		return r;
 

@@ -48,6 +48,7 @@ int served_open(struct served *s, void (*fence)(void *user, uint32_t ring_idx, u
 		.gipa = s->cfg.gipa,
 		.name = s->name, /* written by this very thread */
 		.limits = s->cfg.limits,
+		.maps_driver_memory = s->cfg.maps_driver_memory,
 		.fence_retired = fence,
 		.fatal = fatal,
 		.user = user,

@@ -9,6 +9,7 @@ heavy for a software driver are named, with reasons, in backend_ops_heavy.txt.
 import argparse
 import contextlib
 import csv
+import glob
 import json
 import os
 import pty
@@ -31,6 +32,7 @@ SHARE_BATCH = 60
 # A failing case has its error before its name: "[MUL_MAT] ERR = ... > ...   MUL_MAT(...): FAIL".
 LINE = re.compile(r"(?:^| {2,})([A-Z]\w*\(.*\)): ?(.*)$")
 RETRIES = 6  # inputs are random: a case at the edge of its tolerance fails now and then
+JOB = re.compile(r"job-\d+-of-\d+")
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -90,17 +92,26 @@ def ci_subset(cases):
 
 
 class Results:
-    """Append-only file of results, one JSON object a line."""
+    """Append-only file of results, one JSON object a line.
+
+    Files of the same name in the folders of other jobs, whatever their number was, are read, too.
+    """
 
     def __init__(self, path):
         self.path, self.by_case = path, {}
-        if os.path.exists(path):
-            with open(path, encoding="utf-8") as f:
-                for line in f:
-                    if line.endswith("\n"):
-                        r = json.loads(line)
-                        self.by_case[r["case"]] = r
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        folder, name = os.path.split(path)
+        above = os.path.dirname(folder) if JOB.fullmatch(os.path.basename(folder)) else folder
+        for known in [os.path.join(above, name), *glob.glob(os.path.join(above, "job-*", name))]:
+            if os.path.exists(known):
+                self.load(known)
+        os.makedirs(folder, exist_ok=True)
+
+    def load(self, path):
+        with open(path, encoding="utf-8") as f:
+            for line in f:
+                if line.endswith("\n"):
+                    r = json.loads(line)
+                    self.by_case[r["case"]] = r
 
     def add(self, case, result, seconds):
         r = {"case": case, "result": result, "s": round(seconds, 3)}

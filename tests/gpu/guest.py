@@ -11,6 +11,7 @@ Environment:
   PECTEN_BUILD       build folder with the program `pecten` (else ./build)
   PECTEN_CLIENTS     build folder of clients and layer, if another (a sanitizer's server cannot
                      have its clients from the same build: roots lack the sanitizer)
+  PECTEN_GPU_SERVE_ARGS  more options of `pecten gpu serve`
   PECTEN_GPU_SERVER  another server's command; {sock} stands for the socket's path
   PECTEN_GPU_EXTRA_BINDS, PECTEN_GPU_EXTRA_ENV
                      for the host `ext` (a vendor's driver that lies outside the roots): folders
@@ -267,6 +268,7 @@ class Server:
                 self.extra_binds.append((path, "/opt/shader-cache"))
                 path = "/opt/shader-cache"
             self.args += ["--shader-cache", path]
+            self.args += shlex.split(os.environ.get("PECTEN_GPU_SERVE_ARGS", ""))
         self.log_path, self.proc, self.dir = log, None, None
 
     def __enter__(self):

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "host/mapwatch.h"
 #include "null_internal.h"
 
 void null_memory_fini(struct null_rec *r)
@@ -25,6 +26,8 @@ static bool back(struct null_rec *r)
 		mmap(NULL, r->u.memory.size, PROT_READ | PROT_WRITE, MAP_SHARED, r->u.memory.fd, 0);
 	if (p == MAP_FAILED)
 		return false;
+	/* What the mmap() of a whole program would do; see host/mapwatch.h. */
+	mapwatch_note(p, r->u.memory.size, MAP_SHARED, r->u.memory.fd, 0);
 	r->u.memory.map = p;
 	return true;
 }
