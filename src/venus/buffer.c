@@ -11,6 +11,131 @@ static VkExternalMemoryHandleTypeFlags known_types(const struct venus_physdev *p
 	return pd->has_dmabuf ? VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT : 0;
 }
 
+/* ---- what memory they need ---- */
+
+/*
+ * Guests map memory of some drivers in units larger than a page (strategy C).  The alignment has to
+ * say so, too, because Mesa computes a buffer's size from it.
+ */
+static void round_up(const struct venus_physdev *pd, VkMemoryRequirements *req)
+{
+	uint64_t size;
+
+	if (pd->map_align == 0 || align_up_ckd(&size, req->size, pd->map_align))
+		return;
+	req->size = size;
+	if (req->alignment < pd->map_align)
+		req->alignment = pd->map_align;
+}
+
+/*
+ * Mesa's Venus has the GPU write its answers to small buffers, packed as closely as their alignment
+ * allows, and overruns them if that is more than a page.  So buffers of their kind stay as they
+ * are, and out of memory that asks for more.
+ */
+static bool is_feedback(const VkBufferCreateInfo *info)
+{
+	return info->usage == (VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT);
+}
+
+static void keep_out(const struct venus_physdev *pd, VkMemoryRequirements *req)
+{
+	uint32_t bits = req->memoryTypeBits;
+
+	for (uint32_t i = 0; i < pd->host_mem.memoryTypeCount; i++) {
+		if (pd->strategy[i] == VENUS_STRATEGY_DRIVER)
+			bits &= ~(1U << i);
+	}
+	if (bits)
+		req->memoryTypeBits = bits;
+}
+
+/* A query that comes later knows the buffer and no more; it comes soon. */
+static void remember(struct venus_device *dev, VkBuffer vk, const VkBufferCreateInfo *info)
+{
+	if (dev->physdev->map_align == 0)
+		return;
+	mutex_lock(&dev->lock);
+	for (uint32_t i = 0; i < ARRAY_LEN(dev->feedback); i++) {
+		if (dev->feedback[i] == vk)
+			dev->feedback[i] = VK_NULL_HANDLE; /* of a buffer that is gone */
+	}
+	if (is_feedback(info))
+		dev->feedback[dev->feedback_next++ % ARRAY_LEN(dev->feedback)] = vk;
+	mutex_unlock(&dev->lock);
+}
+
+static void round_up_buffer(struct venus_device *dev, VkBuffer vk, VkMemoryRequirements *req)
+{
+	bool is_one = false;
+
+	if (dev->physdev->map_align == 0)
+		return;
+	mutex_lock(&dev->lock);
+	for (uint32_t i = 0; i < ARRAY_LEN(dev->feedback); i++)
+		is_one |= dev->feedback[i] == vk;
+	mutex_unlock(&dev->lock);
+	if (is_one)
+		keep_out(dev->physdev, req);
+	else
+		round_up(dev->physdev, req);
+}
+
+void venus_do_vkGetBufferMemoryRequirements(struct venus_dec *d,
+					    struct venus_args_vkGetBufferMemoryRequirements *a)
+{
+	VkBuffer vk = venus_handle_to(VkBuffer, a->buffer->handle);
+
+	d->dev->vk.GetBufferMemoryRequirements(venus_device_vk(d->dev), vk, a->pMemoryRequirements);
+	round_up_buffer(d->dev, vk, a->pMemoryRequirements);
+}
+
+void venus_do_vkGetBufferMemoryRequirements2(struct venus_dec *d,
+					     struct venus_args_vkGetBufferMemoryRequirements2 *a)
+{
+	d->dev->vk.GetBufferMemoryRequirements2(venus_device_vk(d->dev), a->pInfo,
+						a->pMemoryRequirements);
+	round_up_buffer(d->dev, a->pInfo->buffer, &a->pMemoryRequirements->memoryRequirements);
+}
+
+void venus_do_vkGetDeviceBufferMemoryRequirements(
+	struct venus_dec *d, struct venus_args_vkGetDeviceBufferMemoryRequirements *a)
+{
+	d->dev->vk.GetDeviceBufferMemoryRequirements(venus_device_vk(d->dev), a->pInfo,
+						     a->pMemoryRequirements);
+	if (is_feedback(a->pInfo->pCreateInfo))
+		keep_out(d->dev->physdev, &a->pMemoryRequirements->memoryRequirements);
+	else
+		round_up(d->dev->physdev, &a->pMemoryRequirements->memoryRequirements);
+}
+
+void venus_do_vkGetImageMemoryRequirements(struct venus_dec *d,
+					   struct venus_args_vkGetImageMemoryRequirements *a)
+{
+	d->dev->vk.GetImageMemoryRequirements(venus_device_vk(d->dev),
+					      venus_handle_to(VkImage, a->image->handle),
+					      a->pMemoryRequirements);
+	round_up(d->dev->physdev, a->pMemoryRequirements);
+}
+
+void venus_do_vkGetImageMemoryRequirements2(struct venus_dec *d,
+					    struct venus_args_vkGetImageMemoryRequirements2 *a)
+{
+	d->dev->vk.GetImageMemoryRequirements2(venus_device_vk(d->dev), a->pInfo,
+					       a->pMemoryRequirements);
+	round_up(d->dev->physdev, &a->pMemoryRequirements->memoryRequirements);
+}
+
+void venus_do_vkGetDeviceImageMemoryRequirements(
+	struct venus_dec *d, struct venus_args_vkGetDeviceImageMemoryRequirements *a)
+{
+	d->dev->vk.GetDeviceImageMemoryRequirements(venus_device_vk(d->dev), a->pInfo,
+						    a->pMemoryRequirements);
+	round_up(d->dev->physdev, &a->pMemoryRequirements->memoryRequirements);
+}
+
+/* ---- creation ---- */
+
 void venus_do_vkCreateBuffer(struct venus_dec *d, struct venus_args_vkCreateBuffer *a)
 {
 	VkExternalMemoryBufferCreateInfo *ext = venus_chain_find(
@@ -23,10 +148,12 @@ void venus_do_vkCreateBuffer(struct venus_dec *d, struct venus_args_vkCreateBuff
 	if (!o)
 		return;
 	a->ret = d->dev->vk.CreateBuffer(venus_device_vk(d->dev), a->pCreateInfo, NULL, &vk);
-	if (a->ret == VK_SUCCESS)
+	if (a->ret == VK_SUCCESS) {
+		remember(d->dev, vk, a->pCreateInfo);
 		venus_obj_publish(d, o, venus_handle_of(vk), NULL);
-	else
+	} else {
 		venus_obj_cancel(d, o);
+	}
 }
 
 void venus_do_vkCreateImage(struct venus_dec *d, struct venus_args_vkCreateImage *a)
@@ -45,66 +172,4 @@ void venus_do_vkCreateImage(struct venus_dec *d, struct venus_args_vkCreateImage
 		venus_obj_publish(d, o, venus_handle_of(vk), NULL);
 	else
 		venus_obj_cancel(d, o);
-}
-
-/* ---- what memory they need ---- */
-
-/* Guests map memory of some drivers in units larger than a page (strategy C). */
-static void round_up(const struct venus_dec *d, VkMemoryRequirements *req)
-{
-	uint64_t align = d->dev->physdev->map_align;
-	uint64_t size;
-
-	if (align && !align_up_ckd(&size, req->size, align))
-		req->size = size;
-}
-
-void venus_do_vkGetBufferMemoryRequirements(struct venus_dec *d,
-					    struct venus_args_vkGetBufferMemoryRequirements *a)
-{
-	d->dev->vk.GetBufferMemoryRequirements(venus_device_vk(d->dev),
-					       venus_handle_to(VkBuffer, a->buffer->handle),
-					       a->pMemoryRequirements);
-	round_up(d, a->pMemoryRequirements);
-}
-
-void venus_do_vkGetImageMemoryRequirements(struct venus_dec *d,
-					   struct venus_args_vkGetImageMemoryRequirements *a)
-{
-	d->dev->vk.GetImageMemoryRequirements(venus_device_vk(d->dev),
-					      venus_handle_to(VkImage, a->image->handle),
-					      a->pMemoryRequirements);
-	round_up(d, a->pMemoryRequirements);
-}
-
-void venus_do_vkGetBufferMemoryRequirements2(struct venus_dec *d,
-					     struct venus_args_vkGetBufferMemoryRequirements2 *a)
-{
-	d->dev->vk.GetBufferMemoryRequirements2(venus_device_vk(d->dev), a->pInfo,
-						a->pMemoryRequirements);
-	round_up(d, &a->pMemoryRequirements->memoryRequirements);
-}
-
-void venus_do_vkGetImageMemoryRequirements2(struct venus_dec *d,
-					    struct venus_args_vkGetImageMemoryRequirements2 *a)
-{
-	d->dev->vk.GetImageMemoryRequirements2(venus_device_vk(d->dev), a->pInfo,
-					       a->pMemoryRequirements);
-	round_up(d, &a->pMemoryRequirements->memoryRequirements);
-}
-
-void venus_do_vkGetDeviceBufferMemoryRequirements(
-	struct venus_dec *d, struct venus_args_vkGetDeviceBufferMemoryRequirements *a)
-{
-	d->dev->vk.GetDeviceBufferMemoryRequirements(venus_device_vk(d->dev), a->pInfo,
-						     a->pMemoryRequirements);
-	round_up(d, &a->pMemoryRequirements->memoryRequirements);
-}
-
-void venus_do_vkGetDeviceImageMemoryRequirements(
-	struct venus_dec *d, struct venus_args_vkGetDeviceImageMemoryRequirements *a)
-{
-	d->dev->vk.GetDeviceImageMemoryRequirements(venus_device_vk(d->dev), a->pInfo,
-						    a->pMemoryRequirements);
-	round_up(d, &a->pMemoryRequirements->memoryRequirements);
 }

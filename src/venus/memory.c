@@ -182,9 +182,9 @@ static VkResult allocate_plain(struct venus_dec *d, VkMemoryAllocateInfo *info,
 }
 
 /*
- * Memory that the driver maps from its device's file, which the guest will map as well.  A size
- * that is no multiple of what the driver maps leaves a memory that cannot be mapped: guests that
- * ask what their buffers and images require never have one.
+ * Memory that the driver maps from its device's file, which the guest will map as well.  The guest
+ * fails to if the size is no multiple of what the driver maps; one that has asked what its buffers
+ * and images require never has such a size.
  */
 static VkResult allocate_watched(struct venus_dec *d, VkMemoryAllocateInfo *info,
 				 struct venus_memory *mem, VkDeviceMemory *out)
@@ -354,7 +354,7 @@ static int export_locked(struct venus_memory *mem, uint64_t size, struct venus_r
 	if (mem->backing) {
 		bool is_driver = mem->strategy == VENUS_STRATEGY_DRIVER;
 
-		if (size > mem->backing->size || (is_driver && size != mem->backing->size))
+		if (size > mem->backing->size)
 			return -EINVAL;
 		(void)atomic_fetch_add_explicit(&mem->backing->refs, 1, memory_order_relaxed);
 		res->backing = mem->backing;

@@ -40,9 +40,9 @@ STEPS = [
                      "--guest 26nts --timeout 90"),
     ("bench26", 460, "{py} bench/llama.py --host ext --size 1b -p 512 -n 256 --rounds 5 "
                      "--timeout 90 --guest 26 --json {r}/llama.json"),
-    ("bench26m", 460, "{py} bench/llama.py --host ext --size 1b -p 512 -n 256 --rounds 5 "
+    ("bench26m", 460, "{py} bench/llama.py --host ext --size 1b -p 512 -n 256 --rounds ${{PECTEN_ROUNDS:-5}} "
                       "--timeout 90 --guest 26 --map-video-memory --json {r}/llama.json"),
-    ("mapped", 240, "{serve} gpu info --map-video-memory; "
+    ("mapped", 110, "{serve} gpu info --map-video-memory; "
                     "export PECTEN_GPU_SERVE_ARGS=--map-video-memory; "
                     "{py} tests/gpu/clients.py --host ext --guest 26 && "
                     "{py} tests/gpu/llama.py --host ext --size 7m --guest 25 --guest 26 "
