@@ -77,7 +77,7 @@ VM_STEPS = [
     ("vm_bench7m", 240, "{py} bench/vm.py --host ext --size 7m -p 64 -n 64 --rounds 3 --timeout 90 "
                         "--budget $((STEP_S - 60)) --json {r}/vm-7m.json"),
     ("vm_vulkaninfo", 150, "{py} tests/gpu/vm.py vulkaninfo --host ext --save {r}/vulkaninfo-vm"),
-    ("model1b", 150, "{py} tests/gpu/llama.py --make-model --size 1b"),
+    ("model1b", 200, "{py} tests/gpu/llama.py --make-model --size 1b"),
     ("vm_bench1b", 400, "{py} bench/vm.py --host ext --size 1b -p 64 -n 64 --rounds 2 --timeout 180 "
                         "--budget $((STEP_S - 60)) --json {r}/vm-1b.json"),
 ]
