@@ -8,6 +8,7 @@ carried to another machine of the same kind between two calls.
 """
 import argparse
 import contextlib
+import ctypes
 import json
 import os
 import shlex
@@ -150,6 +151,11 @@ def environment(a, work):
     return env, serve
 
 
+def end_with_us():
+    """A step does not outlive this program (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 def run_step(step, a, work, env, serve):
     """Runs one step; returns its status."""
     name, limit, command = step
@@ -160,7 +166,7 @@ def run_step(step, a, work, env, serve):
     with open(text_path, "w", encoding="utf-8") as out:
         p = subprocess.Popen(["bash", "-c", command], cwd=work, env=env, stdout=out,
                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                             start_new_session=True)
+                             start_new_session=True, preexec_fn=end_with_us)
         try:
             status = p.wait(limit)
         except subprocess.TimeoutExpired:

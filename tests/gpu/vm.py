@@ -91,6 +91,9 @@ class Machine:
                    "--memory", self.memory, "--name", self.name, "--log-level", "3",
                    "--console", self.console, "-v", f"{self.models}:{MODELS_AT}:ro",
                    self.root, "--", "cat"]
+        # What an earlier run may have left, killed from outside.
+        subprocess.run([self.pecten, "stop", "-t", "0", self.name], env=self.env, timeout=BOOT_S,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         start = time.monotonic()
         with open(self.log_path, "ab") as log:
             self.proc = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
