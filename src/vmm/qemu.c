@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "host/loop.h"
 #include "host/proc.h"
@@ -323,9 +324,20 @@ static void on_end(struct loop_fd *src, unsigned events)
 	q->end(q->arg, CTL_END_FAULT, text);
 }
 
+/* Our environment's entry that begins with @name, or NULL. */
+static const char *variable(const char *name)
+{
+	for (char **v = environ; *v; v++) {
+		if (strncmp(*v, name, strlen(name)) == 0)
+			return *v;
+	}
+	return NULL;
+}
+
 static int spawn(struct qemu *q, int say, struct err *e)
 {
-	static const char *const env[] = { "LC_ALL=C", NULL };
+	/* The child is pecten-vm first, whose libraries may lie in a folder of their own. */
+	const char *const env[] = { "LC_ALL=C", variable("LD_LIBRARY_PATH="), NULL };
 	int fds[MAX_FDS] = { say, q->ram.fd, q->c->kernel_fd };
 	const struct proc_spec spec = { .path = "/proc/self/exe",
 					.argv = q->argv,

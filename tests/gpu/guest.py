@@ -256,6 +256,24 @@ def find_pecten():
     raise Failure(f"no program 'pecten' below {build}; build first, or set PECTEN_BUILD")
 
 
+def machine_environment(host):
+    """Variables for a pecten that runs on this machine itself, that is on host `own` or `ext`."""
+    env = dict(os.environ)
+    if host == "own":
+        env["MESA_SHADER_CACHE_DISABLE"] = "true"
+        icd = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json"
+        if not os.path.exists(icd):
+            icd = "/usr/share/vulkan/icd.d/lvp_icd.json"
+        env.setdefault("VK_DRIVER_FILES", icd)
+        return env
+    if host != "ext":
+        raise Failure(f"pecten runs in a root for host '{host}'; choose own or ext")
+    env.update(ROOTS.native("ext").env)
+    env["LD_LIBRARY_PATH"] = ":".join(
+        p for p in (os.environ.get("PECTEN_GPU_HOST_LIBS"), env.get("LD_LIBRARY_PATH")) if p)
+    return env
+
+
 class Server:
     """`pecten gpu serve --vtest` on a host, for the length of a with block."""
 
@@ -310,22 +328,11 @@ class Server:
                 return [os.path.join(build_at, rel)] + (words or serve)
         if self.host == "own":
             command = cmd(build, self.sock)
-            self._env = dict(os.environ)
-            self._env["MESA_SHADER_CACHE_DISABLE"] = "true"
-            self._env.update(self.env)
-            icd = "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json"
-            if not os.path.exists(icd):
-                icd = "/usr/share/vulkan/icd.d/lvp_icd.json"
-            self._env.setdefault("VK_DRIVER_FILES", icd)
+            self._env = {**machine_environment("own"), **self.env}
             return command
         if self.host == "ext":
             command = cmd(build, self.sock)
-            self._env = dict(os.environ)
-            self._env.update(ROOTS.native("ext").env)
-            self._env["LD_LIBRARY_PATH"] = ":".join(
-                p for p in (os.environ.get("PECTEN_GPU_HOST_LIBS"),
-                            self._env.get("LD_LIBRARY_PATH")) if p)
-            self._env.update(self.env)
+            self._env = {**machine_environment("ext"), **self.env}
             return command
         self._env = dict(os.environ)
         command = cmd("/opt/pecten", "/opt/sock/sock")

@@ -7,9 +7,12 @@ succeeded is not repeated, one that ran out of time continues where it stopped. 
 carried to another machine of the same kind between two calls.
 """
 import argparse
+import contextlib
+import ctypes
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tarfile
@@ -65,6 +68,21 @@ STEPS = [
     ("ops26nts", 460, "{py} tests/gpu/backend_ops.py --host ext --guest 26nts --every 10 "
                       "--results {r}/ops --timeout 120 --budget 420"),
 ]
+# Those that run in a microVM (engine qemu): {run} --driver PREFIX vm
+VM_STEPS = [
+    ("vm_doctor", 60, "cat revision; ls -la cache/pecten cache/pecten/qemu/usr/bin; free -m; ulimit -l; "
+                      "{serve} doctor || true"),
+    ("model7m", 60, "{py} tests/gpu/llama.py --make-model --size 7m"),
+    ("vm_info", 150, "{py} tests/gpu/vm.py info --host ext"),
+    ("vm_equal", 240, "{py} tests/gpu/vm.py equal --host ext --size 7m --timeout 100"),
+    ("vm_bench7m", 240, "{py} bench/vm.py --host ext --size 7m -p 64 -n 64 --rounds 3 --timeout 90 "
+                        "--budget $((STEP_S - 60)) --json {r}/vm-7m.json"),
+    ("vm_vulkaninfo", 150, "{py} tests/gpu/vm.py vulkaninfo --host ext --save {r}/vulkaninfo-vm"),
+    ("model1b", 200, "{py} tests/gpu/llama.py --make-model --size 1b"),
+    ("vm_bench1b", 400, "{py} bench/vm.py --host ext --size 1b -p 64 -n 64 --rounds 2 --timeout 180 "
+                        "--budget $((STEP_S - 60)) --json {r}/vm-1b.json"),
+]
+LAST_WORDS_S = 15
 NOT_FINISHED = 3  # a driver's status when its budget ended before its work
 
 
@@ -74,7 +92,7 @@ def unpack(work):
     if os.path.exists(done):
         return
     os.makedirs(work, exist_ok=True)
-    with tarfile.open(os.path.join(HERE, "bundle.tar.gz")) as t:
+    with tarfile.open(os.path.join(HERE, "bundle.tar.xz")) as t:
         t.extractall(work)
     with open(os.path.join(work, "roots"), "w", encoding="utf-8") as f:
         f.write(f"mesa26 {work}/root\nvenus25 {work}/venus25\n")
@@ -133,28 +151,39 @@ def environment(a, work):
     return env, serve
 
 
+def end_with_us():
+    """A step does not outlive this program (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 def run_step(step, a, work, env, serve):
     """Runs one step; returns its status."""
     name, limit, command = step
     text_path = os.path.join(a.results, name + ".txt")
     command = command.format(py=PY, r=a.results, serve=serve)
+    env = {**env, "STEP_S": str(int(limit))}
     start = time.monotonic()
     with open(text_path, "w", encoding="utf-8") as out:
         p = subprocess.Popen(["bash", "-c", command], cwd=work, env=env, stdout=out,
                              stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                             start_new_session=True)
+                             start_new_session=True, preexec_fn=end_with_us)
         try:
             status = p.wait(limit)
         except subprocess.TimeoutExpired:
-            os.killpg(p.pid, 9)
-            p.wait()
             status = 124
+            for sig in (signal.SIGTERM, signal.SIGKILL):  # time for last words
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(p.pid, sig)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    p.wait(LAST_WORDS_S)
     return status, time.monotonic() - start, text_path
 
 
 def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0],
-                                 epilog="steps: " + " ".join(s[0] for s in STEPS))
+                                 epilog="steps: " + " ".join(s[0] for s in STEPS)
+                                 + "; steps in a microVM, all of them by the word `vm`: "
+                                 + " ".join(s[0] for s in VM_STEPS))
     ap.add_argument("--driver", metavar="PREFIX", help="folder of the GPU's driver")
     ap.add_argument("--results", default=os.path.join(HERE, "results"))
     ap.add_argument("--work", default="/tmp/pecten-gpu-bundle", help="where to unpack")
@@ -165,8 +194,10 @@ def main():
     ap.add_argument("step", nargs="*", help="only these, in this order")
     a = ap.parse_args()
     a.results = os.path.abspath(a.results)
-    by_name = {s[0]: s for s in STEPS}
-    for name in a.step:
+    by_name = {s[0]: s for s in STEPS + VM_STEPS}
+    groups = {"vm": [s[0] for s in VM_STEPS]}
+    steps = [n for word in a.step for n in groups.get(word, [word])]
+    for name in steps:
         if name not in by_name:
             sys.exit(f"run: no step '{name}'; there are: {' '.join(by_name)}")
     os.makedirs(a.results, exist_ok=True)
@@ -179,9 +210,9 @@ def main():
     unpack(a.work)
     env, serve = environment(a, a.work)
     failed = False
-    for step in [by_name[n] for n in a.step] or STEPS:
+    for step in [by_name[n] for n in steps] or STEPS + VM_STEPS:
         name, limit, _ = step
-        if state.get(name, {}).get("status") == 0 and not (a.again or a.step):
+        if state.get(name, {}).get("status") == 0 and not (a.again or name in a.step):
             continue
         left = end - time.monotonic()
         if left < min(limit, 60):

@@ -1,0 +1,269 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Real Vulkan programs in a microVM (engine qemu), on this machine's GPU.
+
+  vm.py info         the guest's kernel and `vulkaninfo --summary` name the host's GPU
+  vm.py equal        llama.cpp writes the same text as natively, byte for byte
+  vm.py vulkaninfo   full vulkaninfo ends well; says what differs from the native one
+
+What fails is followed by the last lines of pecten, pecten-vm, QEMU and the guest's kernel.
+"""
+import argparse
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import guest
+import llama
+import vulkaninfo
+
+NAME = "gpu-test"  # of the machine, and so of its shader cache
+MODELS_AT = "/models"
+KERNEL_WORDS = ["+virgl", "+resource_blob", "+host_visible", "+context_init"]
+BOOT_S = 150.0
+END_S = 30.0
+
+
+class Session:
+    """A way to run programs, as guest.Session is one: in a machine that runs."""
+
+    def __init__(self, machine):
+        self.machine, self.label = machine, f"{machine.host}/vm"
+
+    def command(self, argv, env=None, binds=()):
+        """Folders cannot be bound into a running machine; a model is in the shared folder."""
+        words = []
+        for word in argv:
+            for src, dst in binds:
+                word = word.replace(dst, f"{MODELS_AT}/{os.path.basename(src)}")
+            words.append(word)
+        full = {"LANG": "C.UTF-8", "MESA_SHADER_CACHE_DISABLE": "true",
+                "VK_DRIVER_FILES": "/usr/share/vulkan/icd.d/virtio_icd.json", **(env or {})}
+        return ([self.machine.pecten, "exec"] + [w for k, v in full.items() for w in ("-e", f"{k}={v}")]
+                + [self.machine.name, "--"] + words)
+
+    def popen(self, argv, env=None, binds=(), **kw):
+        return subprocess.Popen(self.command(argv, env, binds), env=self.machine.env,
+                                start_new_session=True, preexec_fn=guest.die_with_parent, **kw)
+
+    def run(self, argv, env=None, binds=(), timeout=None, **kw):
+        kw.setdefault("stdout", subprocess.PIPE)
+        kw.setdefault("stderr", subprocess.PIPE)
+        kw.setdefault("stdin", subprocess.DEVNULL)
+        kw.setdefault("text", True)
+        p = self.popen(argv, env, binds, **kw)
+        try:
+            out, err = p.communicate(timeout=timeout)
+            return subprocess.CompletedProcess(argv, p.returncode, out, err)
+        except subprocess.TimeoutExpired:
+            guest.kill_group(p)
+            out, err = p.communicate()
+            return subprocess.CompletedProcess(argv, 124, out, (err or "") + "\n(timed out)")
+        except BaseException:
+            guest.kill_group(p)
+            raise
+
+
+class Machine:
+    """A microVM with a GPU, for the length of a with block."""
+
+    def __init__(self, host, cpus=4, memory="2G", root="mesa26", name=NAME):
+        self.host, self.name = host, name
+        self.root = root if "/" in root else guest.ROOTS.path(root)
+        self.cpus, self.memory = min(cpus, os.cpu_count() or 1), memory
+        self.env = guest.machine_environment(host)
+        self.pecten = os.path.join(*guest.find_pecten())
+        self.models = os.path.join(guest.CACHE, "gpu-tests")
+        self.dir = self.proc = self.boot_s = None
+
+    def __enter__(self):
+        os.makedirs(self.models, exist_ok=True)
+        # pylint: disable=consider-using-with
+        self.dir = tempfile.TemporaryDirectory(prefix="pecten-vm-")
+        self.log_path, self.console = (os.path.join(self.dir.name, n) for n in ("log", "console"))
+        # The machine lives as long as its command, and that as long as our end of the pipe.
+        command = [self.pecten, "run", "--engine", "qemu", "--gpu", "on", "--cpus", str(self.cpus),
+                   "--memory", self.memory, "--name", self.name, "--log-level", "3",
+                   "--console", self.console, "-v", f"{self.models}:{MODELS_AT}:ro",
+                   self.root, "--", "cat"]
+        # What an earlier run may have left, killed from outside.
+        subprocess.run([self.pecten, "stop", "-t", "0", self.name], env=self.env, timeout=BOOT_S,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        start = time.monotonic()
+        with open(self.log_path, "ab") as log:
+            self.proc = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                         stderr=log, start_new_session=True, env=self.env,
+                                         preexec_fn=guest.die_with_parent)
+        try:
+            self.proc.stdin.write(b"up\n")
+            self.proc.stdin.flush()
+            ready = select.select([self.proc.stdout], [], [], BOOT_S)[0]
+            if not ready or self.proc.stdout.readline() != b"up\n":
+                raise guest.Failure("the machine did not start" if ready else
+                                    f"the machine did not start within {BOOT_S:.0f} s")
+        except (OSError, guest.Failure):
+            self.tell()
+            self._end()
+            raise
+        self.boot_s = time.monotonic() - start
+        print(f"# a machine with {self.cpus} CPUs and {self.memory} took {self.boot_s:.1f} s to start",
+              flush=True)
+        return self
+
+    def session(self):
+        return Session(self)
+
+    def alive(self):
+        return self.proc.poll() is None
+
+    def tell(self):
+        """Prints what explains a failure."""
+        for what, path, lines in (("pecten, pecten-vm, QEMU", self.log_path, 25),
+                                  ("the guest's kernel", self.console, 25)):
+            print(f"--- last words of {what}", flush=True)
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    print("".join("    " + line for line in f.readlines()[-lines:]), flush=True)
+        if self.proc:
+            print(f"--- status of pecten: {self.proc.poll()} (None: it runs)", flush=True)
+
+    def _end(self):
+        if self.proc:
+            with contextlib.suppress(OSError):
+                self.proc.stdin.close()
+            for sig in (signal.SIGTERM, signal.SIGKILL):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.proc.wait(END_S)
+                    break
+                guest.kill_group(self.proc) if sig == signal.SIGKILL else self.proc.send_signal(sig)
+            self.proc.wait()
+            self.proc.stdout.close()
+        self.dir.cleanup()
+
+    def __exit__(self, kind, *_):
+        if kind and kind is not KeyboardInterrupt:
+            self.tell()
+        self._end()
+
+
+def end_with_last_words():
+    """Makes SIGTERM an exception, so that a machine that is out of time tells what it knows."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("out of time"))
+
+
+def gpu_name(host):
+    """The first GPU of the host, as pecten sees it."""
+    with guest.Server(host) as server:
+        return server.info()["devices"][0]["name"]
+
+
+def info(a, machine):
+    vm, bad = machine.session(), 0
+    r = vm.run(["dmesg"], timeout=60)
+    lines = [line for line in r.stdout.splitlines() if "virtio_gpu" in line or "virtio-gpu" in line
+             or "[drm]" in line]
+    print("\n".join(lines))
+    for word in KERNEL_WORDS:
+        if not any(word in line for line in lines):
+            bad += 1
+            print(f"not ok - the guest's kernel does not say {word}")
+    r = vm.run(["vulkaninfo", "--summary"], timeout=120)
+    print(r.stdout[r.stdout.find("Devices:"):], r.stderr[-2000:] if r.returncode else "")
+    want = f"Virtio-GPU Venus ({gpu_name(a.host)}"
+    if r.returncode or want not in r.stdout:
+        bad += 1
+        print(f"not ok - vulkaninfo --summary: status {r.returncode}, '{want}' expected")
+    if not bad:
+        print(f"ok - a guest of the engine qemu sees '{want}...'")
+    return bad
+
+
+def equal(a, machine):
+    vm = machine.session()
+    model = llama.model_path(a.size)
+    with guest.Server(a.host) as server:
+        unmappable = server.unmappable()
+    shown = guest.extensions(vm)
+    native = guest.behind_layer(guest.native(a.host, cache=True), shown, unmappable)
+    print(f"# the guest sees {len(shown)} extensions; memory types {unmappable or 'none'} of the "
+          "host's mappable ones are not mappable", flush=True)
+    want = llama.complete(native, model, a.tokens, a.timeout)
+    bad = want.why_bad(a.tokens)
+    if bad:
+        raise guest.Failure(f"llama-completion fails natively: {bad}")
+    failures = 0
+    for i in range(a.repeat):
+        got = llama.complete(vm, model, a.tokens, a.timeout)
+        bad = got.why_bad(a.tokens)
+        if not bad and got.text != want.text:
+            bad = llama.first_difference(want.text, got.text)
+        failures += bool(bad)
+        print(f"    run {i + 1}: {bad or 'equal'}, {got.seconds:.1f} s (native {want.seconds:.1f} s)",
+              flush=True)
+    device = [line for line in got.messages.splitlines() if "using device" in line]
+    print("\n".join(["    " + line for line in device] + ["    " + got.text.strip()[:300]]))
+    print(f"{'not ok' if failures else 'ok'} - llama-completion in a microVM, host {a.host}: "
+          f"{a.tokens} tokens equal to native in {a.repeat - failures} of {a.repeat} runs")
+    return failures
+
+
+def full_vulkaninfo(a, machine):
+    text = vulkaninfo.full(machine.session())
+    native_text = vulkaninfo.full(guest.native(a.host))
+    if a.save:
+        os.makedirs(a.save, exist_ok=True)
+        for name, t in (("native", native_text), ("vm", text)):
+            with open(os.path.join(a.save, f"{a.host}-{name}.txt"), "w", encoding="utf-8") as f:
+                f.write(t)
+    expected = vulkaninfo.Expected(vulkaninfo.EXPECTED)
+    native, remote = vulkaninfo.parse(native_text), vulkaninfo.parse(text)
+    other = [(sign, path, what) for sign, path, what in vulkaninfo.differences(native, remote)
+             if expected.reason("26", sign, path) is None and not
+             (sign != "~" and vulkaninfo.is_of_absent_struct(path, remote if sign == "-" else native))]
+    for sign, path, what in other[:a.lines]:
+        print(f"    {sign} {path} = {what}")
+    print(f"ok - vulkaninfo in a microVM, host {a.host}: {len(remote)} values, {len(other)} differ "
+          "from native and not as through a socket")
+    return 0
+
+
+WAYS = {"info": info, "equal": equal, "vulkaninfo": full_vulkaninfo}
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("what", nargs="+", choices=WAYS)
+    ap.add_argument("--host", default="own", choices=["own", "ext"], help="see guest.py")
+    ap.add_argument("--size", choices=llama.make_model.SIZES, default="7m")
+    ap.add_argument("--tokens", type=int, default=100)
+    ap.add_argument("--repeat", type=int, default=1)
+    ap.add_argument("--root", default="mesa26", help="the guest's: a folder or a name of "
+                    "tools/gpu-roots; `info` needs dmesg in it")
+    ap.add_argument("--cpus", type=int, default=4)
+    ap.add_argument("--memory", default="2G")
+    ap.add_argument("--timeout", type=float, default=900)
+    ap.add_argument("--save", metavar="DIR", help="keep the texts of vulkaninfo there")
+    ap.add_argument("--lines", type=int, default=25, help="differences of vulkaninfo printed")
+    a = ap.parse_args()
+    why = guest.can_run()
+    if why:
+        guest.skip(why)
+    end_with_last_words()
+    with Machine(a.host, a.cpus, a.memory, a.root) as machine:
+        failures = sum(WAYS[what](a, machine) for what in a.what)
+        if failures:
+            machine.tell()
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except guest.Failure as e:
+        print(f"vm.py: {e}", file=sys.stderr)
+        sys.exit(1)
