@@ -8,9 +8,11 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "host/fd.h"
+#include "host/mapwatch.h"
 #include "host/shm.h"
 #include "host/thread.h"
 
@@ -92,12 +94,44 @@ static void waiting_ends_by_signal_or_by_time(void **state)
 	mutex_fini(&f.lock);
 }
 
+static void mappings_are_traced_to_their_descriptor(void **state)
+{
+	struct mapwatch outer, w;
+	uint64_t size = 0;
+	int fd = -1;
+	int file;
+
+	(void)state;
+	assert_int_equal(shm_create("test", 8192, &file), 0);
+	mapwatch_note(&fd, 4096, MAP_SHARED, file, 0); /* nobody watches */
+	mapwatch_begin(&outer);
+	mapwatch_begin(&w);
+	mapwatch_note(&size, 4096, MAP_SHARED, file, 4096); /* not its beginning */
+	mapwatch_note(&size, 4096, MAP_PRIVATE, file, 0);   /* others would not see it */
+	mapwatch_note(&size, 4096, MAP_SHARED | MAP_ANON, -1, 0);
+	mapwatch_note(&file, 8192, MAP_SHARED, file, 0);
+	for (unsigned i = 0; i < 2 * MAPWATCH_MAX; i++)
+		mapwatch_note(&w, 4096, MAP_SHARED, file, 0);
+	assert_int_equal(mapwatch_end(&w, &size, &fd, &size), -ENOENT);
+	assert_int_equal(mapwatch_end(&outer, &file, &fd, &size),
+			 -ENOENT); /* the inner one saw it */
+
+	mapwatch_begin(&w);
+	mapwatch_note(&file, 8192, MAP_SHARED, file, 0);
+	assert_int_equal(mapwatch_end(&w, &file, &fd, &size), 0);
+	assert_int_equal(size, 8192);
+	assert_int_not_equal(fd, file);
+	(void)close(fd);
+	(void)close(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(descriptors_travel_and_superfluous_ones_are_closed),
 		cmocka_unit_test(shared_memory_cannot_be_resized),
 		cmocka_unit_test(waiting_ends_by_signal_or_by_time),
+		cmocka_unit_test(mappings_are_traced_to_their_descriptor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

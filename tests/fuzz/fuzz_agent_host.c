@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,7 +18,16 @@
 
 #define PORTIONS 400
 
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* In the library a thread that has all signals blocked does this work. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	(void)argc;
+	(void)argv;
+	return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -1 : 0;
+}
 
 static int step(struct session *s)
 {

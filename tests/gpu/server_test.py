@@ -23,7 +23,7 @@ import unittest
 import vtest_client as vtest
 from vtest_client import Client, Gone
 
-PECTEN = LIBEXEC = ""
+PECTEN = LIBEXEC = NULL_DRIVER = ""
 IS_FAKE = IS_ASAN = False
 SKIP = 77
 CLIENTS_TO_KILL = int(os.environ.get("PECTEN_TEST_KILLS", "200"))
@@ -616,6 +616,17 @@ class CommandLine(unittest.TestCase):
         self.assert_says(result, 1, "mesa-vulkan-drivers")
         self.assertEqual(os.listdir(self.folder), [])
 
+    def test_video_memory_is_mapped_if_asked_for(self):
+        if IS_FAKE or IS_ASAN:
+            self.skipTest("only the real renderer, without sanitizer, watches its driver map")
+        for args, strategy, is_visible in (((), "none", False),
+                                           (("--map-video-memory",), "driver", True)):
+            result = self.run_pecten("gpu", "info", "--json", *args, VK_DRIVER_FILES=NULL_DRIVER)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            bar = json.loads(result.stdout)["devices"][0]["memoryTypes"][2]
+            self.assertEqual(bar["strategy"], strategy)
+            self.assertEqual("host-visible" in bar["guestFlags"], is_visible)
+
     def test_a_cache_of_others_is_refused(self):
         cache = os.path.join(self.folder, "cache")
         os.makedirs(os.path.join(cache, f"uid-{os.getuid()}"))
@@ -626,10 +637,13 @@ class CommandLine(unittest.TestCase):
 
 
 def main():
-    global PECTEN, LIBEXEC, IS_FAKE, IS_ASAN
+    global PECTEN, LIBEXEC, NULL_DRIVER, IS_FAKE, IS_ASAN
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     PECTEN, LIBEXEC = (os.path.abspath(a) for a in sys.argv[1:3])
+    # The driver that computes nothing, with memory like NVIDIA's.
+    NULL_DRIVER = os.path.join(os.path.dirname(PECTEN), "..", "..", "tests", "harness", "null_icd",
+                               "null_icd.json")
     probe = subprocess.run([PECTEN, "gpu", "info"], capture_output=True, text=True,
                            env=environment(), check=False)
     if "no Vulkan" in probe.stderr:

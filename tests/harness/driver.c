@@ -60,6 +60,8 @@ void fd_ring_init(struct fake_driver *f, struct fd_ring *r, uint16_t size)
 	r->desc = fd_at(f, r->layout.desc_gpa);
 	r->avail = fd_at(f, r->layout.avail_gpa);
 	r->used = fd_at(f, r->layout.used_gpa);
+	/* A heap that began anew holds what was there before. */
+	memset(fd_at(f, r->layout.desc_gpa), 0, f->heap - r->layout.desc_gpa);
 }
 
 void fd_ring_desc(struct fd_ring *r, uint16_t i, uint64_t gpa, uint32_t len, uint16_t flags,

@@ -5,11 +5,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "guest.h"
+#include "host/shm.h"
 #include "null_icd.h"
 #include "trap.h"
 
@@ -26,6 +28,14 @@ static void start(struct world *w, const struct venus_limits *limits)
 	null_control(NULL);
 	trap_reset();
 	assert_int_equal(guest_open(&w->g, limits), 0);
+	assert_int_equal(guest_prologue(&w->g, &w->reply, &w->stream), 0);
+}
+
+static void start_trusted(struct world *w, const struct venus_limits *limits)
+{
+	null_control(NULL);
+	trap_reset();
+	assert_int_equal(guest_open_trusted(&w->g, limits), 0);
 	assert_int_equal(guest_prologue(&w->g, &w->reply, &w->stream), 0);
 }
 
@@ -118,6 +128,55 @@ static void bytes_of_host_memory(void **state)
 	assert_int_equal(allocate(&w, ID_FREE + 1, 128U << 10, NULL_TYPE_HOST), VK_SUCCESS);
 	venus_ctx_counters(w.g.ctx, &c);
 	assert_int_equal(c.host_bytes, 192U << 10);
+	finish(&w);
+}
+
+/* Bytes that the driver says a new buffer needs, as guests hear it. */
+static uint64_t required_size(struct world *w, uint64_t id, uint64_t size, uint32_t usage)
+{
+	guest_cmd_reply_stream(&w->g, RES_REPLY, 0, w->reply.size);
+	guest_cmd_buffer_of(&w->g, ID_DEVICE, id, size, usage);
+	guest_put_cmd(&w->g, 30, GUEST_REPLY); /* vkGetBufferMemoryRequirements */
+	guest_put_u64(&w->g, ID_DEVICE);
+	guest_put_u64(&w->g, id);
+	guest_put_u64(&w->g, 1);
+	assert_int_equal(guest_submit(&w->g), 0);
+	assert_int_equal(reply_word(w, 0), 30);
+	return reply_word(w, 3) | (uint64_t)reply_word(w, 4) << 32;
+}
+
+/* Only for guests that are trusted with it, and each one holds a descriptor. */
+static void memory_that_the_driver_maps(void **state)
+{
+	const uint32_t copies = 1 | 2; /* TRANSFER_SRC, TRANSFER_DST: what Mesa's feedback has */
+	const uint32_t storage = 32;
+	struct world w;
+	struct venus_blob b;
+	struct venus_counters c;
+
+	(void)state;
+	start(&w, NULL);
+	assert_int_equal(allocate(&w, ID_FREE, 4096, NULL_TYPE_BAR), VK_SUCCESS);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 50, 2, 1, ID_FREE, 4096, &b), -EACCES);
+	assert_true(required_size(&w, ID_FREE + 1, 100, storage) < shm_page_size());
+	finish(&w);
+
+	start_trusted(&w, &(struct venus_limits){ .host_memories = 2 }); /* one is the prologue's */
+	assert_int_equal(required_size(&w, ID_FREE + 1, 100, storage), shm_page_size());
+	assert_true(required_size(&w, ID_FREE + 2, 100, copies) < shm_page_size());
+	assert_int_equal(allocate(&w, ID_FREE, 8192, NULL_TYPE_BAR), VK_SUCCESS);
+	assert_int_equal(allocate(&w, ID_FREE + 3, 4096, NULL_TYPE_BAR), VK_ERROR_TOO_MANY_OBJECTS);
+	venus_ctx_counters(w.g.ctx, &c);
+	assert_int_equal(c.host_bytes, 64U << 10); /* the prologue's: none of it is the host's */
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 50, 2, 1, ID_FREE, 16384, &b), -EINVAL);
+	assert_int_equal(venus_ctx_create_blob(w.g.ctx, 50, 2, 1, ID_FREE, 8192, &b), 0);
+	assert_int_equal(b.kind, VENUS_BLOB_DRIVER);
+	assert_int_equal(b.map_info, VENUS_MAP_WC);
+
+	void *map = mmap(NULL, b.size, PROT_READ, MAP_SHARED, b.fd, 0);
+	assert_ptr_not_equal(map, MAP_FAILED);
+	(void)munmap(map, b.size);
+	(void)close(b.fd);
 	finish(&w);
 }
 
@@ -218,6 +277,7 @@ int main(void)
 		cmocka_unit_test(objects_that_are_gone),
 		cmocka_unit_test(host_memories),
 		cmocka_unit_test(bytes_of_host_memory),
+		cmocka_unit_test(memory_that_the_driver_maps),
 		cmocka_unit_test(resources),
 		cmocka_unit_test(bytes_of_shared_memory),
 		cmocka_unit_test(rings),

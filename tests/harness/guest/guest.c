@@ -30,10 +30,11 @@ static void on_fatal(void *user)
 	atomic_fetch_add_explicit(&g->fatals, 1, memory_order_relaxed);
 }
 
-int guest_open(struct guest *g, const struct venus_limits *limits)
+static int open_as(struct guest *g, const struct venus_limits *limits, bool is_trusted)
 {
 	struct venus_ctx_config cfg = { .gipa = null_get_instance_proc_addr,
 					.name = "test",
+					.maps_driver_memory = is_trusted,
 					.fence_retired = on_retired,
 					.fatal = on_fatal,
 					.user = g };
@@ -50,6 +51,16 @@ int guest_open(struct guest *g, const struct venus_limits *limits)
 		g->out = NULL;
 	}
 	return r;
+}
+
+int guest_open(struct guest *g, const struct venus_limits *limits)
+{
+	return open_as(g, limits, false);
+}
+
+int guest_open_trusted(struct guest *g, const struct venus_limits *limits)
+{
+	return open_as(g, limits, true);
 }
 
 int guest_close(struct guest *g)

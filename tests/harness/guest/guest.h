@@ -103,6 +103,9 @@ struct guest_ring {
  */
 int guest_open(struct guest *g, const struct venus_limits *limits) MUST_CHECK;
 
+/* The same for a guest that may map what only the driver can map. */
+int guest_open_trusted(struct guest *g, const struct venus_limits *limits) MUST_CHECK;
+
 /* Ends it; what venus_ctx_destroy() returns.  Shared memory stays mapped: see guest_shm_drop(). */
 int guest_close(struct guest *g);
 
@@ -159,6 +162,7 @@ void guest_cmd_physdevs(struct guest *g, uint64_t instance, uint64_t first, uint
 void guest_cmd_device(struct guest *g, uint64_t phys, uint64_t id);
 void guest_cmd_queue(struct guest *g, uint64_t dev, uint64_t id, uint32_t index, uint32_t timeline);
 void guest_cmd_buffer(struct guest *g, uint64_t dev, uint64_t id, uint64_t size);
+void guest_cmd_buffer_of(struct guest *g, uint64_t dev, uint64_t id, uint64_t size, uint32_t usage);
 void guest_cmd_memory(struct guest *g, uint64_t dev, uint64_t id, uint64_t size, uint32_t type);
 void guest_cmd_fence(struct guest *g, uint64_t dev, uint64_t id);
 void guest_cmd_cmd_pool(struct guest *g, uint64_t dev, uint64_t id);

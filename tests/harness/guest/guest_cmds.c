@@ -102,13 +102,18 @@ void guest_cmd_queue(struct guest *g, uint64_t dev, uint64_t id, uint32_t index,
 
 void guest_cmd_buffer(struct guest *g, uint64_t dev, uint64_t id, uint64_t size)
 {
+	guest_cmd_buffer_of(g, dev, id, size, 0x1ff);
+}
+
+void guest_cmd_buffer_of(struct guest *g, uint64_t dev, uint64_t id, uint64_t size, uint32_t usage)
+{
 	guest_put_cmd(g, 50, 0);
 	guest_put_u64(g, dev);
 	guest_put_struct(g, VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO);
 	guest_put_u32(g, 0); /* flags */
 	guest_put_u64(g, size);
-	guest_put_u32(g, 0x1ff); /* usage */
-	guest_put_u32(g, 0);     /* sharingMode */
+	guest_put_u32(g, usage);
+	guest_put_u32(g, 0); /* sharingMode */
 	guest_put_u32(g, 0);
 	guest_put_u64(g, 0);
 	guest_put_new(g, id);
