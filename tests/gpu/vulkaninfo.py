@@ -89,7 +89,7 @@ class Expected:
                 line = line.rstrip("\n")
                 if not line.strip() or line.startswith("#"):
                     continue
-                m = re.match(r"(25|26|\*) ([-+~]+) (\S+)\s+(\S.*)$", line)
+                m = re.match(r"(25|26|vm|\*) ([-+~]+) (\S+)\s+(\S.*)$", line)
                 if not m:
                     raise guest.Failure(
                         f"vulkaninfo_expected.txt:{n}: not 'GUEST SIGNS REGEX REASON'")
