@@ -22,7 +22,7 @@ struct served_config {
 	PFN_vkGetInstanceProcAddr gipa;
 	struct venus_limits limits;
 	bool maps_driver_memory; /* see venus/ctx.h */
-	uint64_t spin_ns; /* how long to poll the socket after a message before sleeping */
+	uint64_t spin_ns;        /* how long to poll the socket after a message before sleeping */
 };
 
 struct served {
