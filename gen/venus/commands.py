@@ -20,14 +20,7 @@ OPTIONAL_FILE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__f
 # Number that was given out once and is never used again.
 RETIRED = {195: 'vkGetVenusExperimentalFeatureData100000MESA'}
 
-# By hand, and the first thing that the hand does is to ask the driver.
-HAND_OF_DRIVER = """
-    vkGetBufferMemoryRequirements vkGetBufferMemoryRequirements2
-    vkGetDeviceBufferMemoryRequirements vkGetImageMemoryRequirements
-    vkGetImageMemoryRequirements2 vkGetDeviceImageMemoryRequirements
-""".split()
-
-HAND = HAND_OF_DRIVER + """
+HAND = """
     vkCreateInstance vkDestroyInstance vkEnumerateInstanceVersion
     vkEnumerateInstanceExtensionProperties
     vkEnumeratePhysicalDevices vkEnumeratePhysicalDeviceGroups
@@ -40,6 +33,9 @@ HAND = HAND_OF_DRIVER + """
     vkCreateDevice vkDestroyDevice vkGetDeviceQueue2
     vkQueueSubmit vkQueueSubmit2 vkQueueBindSparse
     vkAllocateMemory vkFreeMemory vkCreateBuffer vkCreateImage
+    vkGetBufferMemoryRequirements vkGetBufferMemoryRequirements2
+    vkGetDeviceBufferMemoryRequirements vkGetImageMemoryRequirements
+    vkGetImageMemoryRequirements2 vkGetDeviceImageMemoryRequirements
     vkCreateFence vkDestroyFence vkGetFenceStatus vkResetFences vkWaitForFences
     vkCreateSemaphore vkDestroySemaphore vkWaitSemaphores
     vkGetQueryPoolResults vkGetRayTracingShaderGroupHandlesKHR

@@ -215,8 +215,6 @@ def run_hand(world, c, w):
     for i, s in enumerate(c.shapes):
         dec.param(s, i == 0)
     w('if (d->failed)\nreturn;')
-    if c.name in table.HAND_OF_DRIVER:
-        need_function(c, w)
     w('venus_do_%s(d, &a);' % c.name)
     w('if (d->failed)\nreturn;')
     clamp(c, w, 'a.')

@@ -101,6 +101,10 @@ void venus_do_vkGetBufferMemoryRequirements2(struct venus_dec *d,
 void venus_do_vkGetDeviceBufferMemoryRequirements(
 	struct venus_dec *d, struct venus_args_vkGetDeviceBufferMemoryRequirements *a)
 {
+	if (!d->dev->vk.GetDeviceBufferMemoryRequirements) {
+		venus_dec_fatal(d, "is nothing that the host's driver offers");
+		return;
+	}
 	d->dev->vk.GetDeviceBufferMemoryRequirements(venus_device_vk(d->dev), a->pInfo,
 						     a->pMemoryRequirements);
 	if (is_feedback(a->pInfo->pCreateInfo))
@@ -129,6 +133,10 @@ void venus_do_vkGetImageMemoryRequirements2(struct venus_dec *d,
 void venus_do_vkGetDeviceImageMemoryRequirements(
 	struct venus_dec *d, struct venus_args_vkGetDeviceImageMemoryRequirements *a)
 {
+	if (!d->dev->vk.GetDeviceImageMemoryRequirements) {
+		venus_dec_fatal(d, "is nothing that the host's driver offers");
+		return;
+	}
 	d->dev->vk.GetDeviceImageMemoryRequirements(venus_device_vk(d->dev), a->pInfo,
 						    a->pMemoryRequirements);
 	round_up(d->dev->physdev, &a->pMemoryRequirements->memoryRequirements);

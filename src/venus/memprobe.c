@@ -157,7 +157,7 @@ static bool try_driver(struct probe *p, uint32_t type)
 	    p->vkd.MapMemory(p->vk, mem, 0, VK_WHOLE_SIZE, 0, &theirs) != VK_SUCCESS)
 		theirs = NULL;
 	int r = mapwatch_end(&watch, theirs, &fd, &size);
-	if (r == 0 && size <= MAP_ALIGN_MAX && is_pow2(size) && size >= shm_page_size()) {
+	if (r == 0 && theirs && size <= MAP_ALIGN_MAX && is_pow2(size) && size >= shm_page_size()) {
 		void *ours = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 		if (ours != MAP_FAILED) {
