@@ -75,7 +75,7 @@ static void the_end_of_a_child_is_seen_and_described(void **state)
 	proc_describe(status, text, sizeof(text));
 	assert_non_null(strstr(text, "was killed by signal 11 (Segmentation fault"));
 
-	assert_int_equal(run("sleep 60", NULL, 0, &p), 0);
+	assert_int_equal(run("exec sleep 60", NULL, 0, &p), 0);
 	assert_int_equal(proc_reap(&p, 10, NULL), -EAGAIN);
 	pid_t pid = p.pid;
 	proc_kill(&p);
