@@ -43,11 +43,12 @@ def prepare():
                 raise guest.Failure(f"tools/{tool} fails: {r.stderr.strip()[-300:]}")
 
 
-class Session:
-    """A way to run programs, as guest.Session is one: in a machine that runs."""
+class Session(guest.Session):
+    """A way to run programs: in a machine that runs."""
 
     def __init__(self, machine):
-        self.machine, self.label = machine, f"{machine.host}/vm"
+        super().__init__(None, label=f"{machine.host}/vm")
+        self.machine = machine
 
     def command(self, argv, env=None, binds=()):
         """Folders cannot be bound into a running machine; a model is in the shared folder."""
@@ -64,23 +65,6 @@ class Session:
     def popen(self, argv, env=None, binds=(), **kw):
         return subprocess.Popen(self.command(argv, env, binds), env=self.machine.env,
                                 start_new_session=True, preexec_fn=guest.die_with_parent, **kw)
-
-    def run(self, argv, env=None, binds=(), timeout=None, **kw):
-        kw.setdefault("stdout", subprocess.PIPE)
-        kw.setdefault("stderr", subprocess.PIPE)
-        kw.setdefault("stdin", subprocess.DEVNULL)
-        kw.setdefault("text", True)
-        p = self.popen(argv, env, binds, **kw)
-        try:
-            out, err = p.communicate(timeout=timeout)
-            return subprocess.CompletedProcess(argv, p.returncode, out, err)
-        except subprocess.TimeoutExpired:
-            guest.kill_group(p)
-            out, err = p.communicate()
-            return subprocess.CompletedProcess(argv, 124, out, (err or "") + "\n(timed out)")
-        except BaseException:
-            guest.kill_group(p)
-            raise
 
 
 class Machine:
