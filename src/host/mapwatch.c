@@ -14,7 +14,6 @@ static _Thread_local struct mapwatch *watching;
 void mapwatch_begin(struct mapwatch *w)
 {
 	w->count = 0;
-	w->outer = watching;
 	watching = w;
 }
 
@@ -35,7 +34,7 @@ int mapwatch_end(struct mapwatch *w, const void *at, int *fd, uint64_t *size)
 {
 	int r = -ENOENT;
 
-	watching = w->outer;
+	watching = NULL;
 	for (unsigned i = 0; i < w->count; i++) {
 		if (r < 0 && at && w->maps[i].at == at) {
 			*fd = take_fd(&w->maps[i].fd);

@@ -23,10 +23,9 @@ struct mapwatch {
 		uint64_t size; /* bytes */
 		int fd;        /* a duplicate, ours */
 	} maps[MAPWATCH_MAX];
-	struct mapwatch *outer;
 };
 
-/* Watches the calling thread until mapwatch_end() in the same scope. */
+/* Watches the calling thread until mapwatch_end(); one at a time. */
 void mapwatch_begin(struct mapwatch *w);
 
 /**

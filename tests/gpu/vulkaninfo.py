@@ -139,6 +139,41 @@ def kept(a, name):
         return f.read()
 
 
+def save(folder, host, texts):
+    """Keeps {name: text} for kept()."""
+    os.makedirs(folder, exist_ok=True)
+    for name, text in texts.items():
+        with open(os.path.join(folder, f"{host}-{name}.txt"), "w", encoding="utf-8") as f:
+            f.write(text)
+
+
+def compare(label, names, native_text, text, show_expected=False):
+    """Prints what differs and what it comes to; returns how many differences nothing explains.
+
+    Rules for any guest of @names count.
+    """
+    expected = Expected(EXPECTED)
+    native, remote = parse(native_text), parse(text)
+    known = unknown = lost = 0
+    for sign, path, what in differences(native, remote):
+        reason = next(filter(None, (expected.reason(n, sign, path) for n in names)), None)
+        if reason is None and sign != "~" and \
+                is_of_absent_struct(path, remote if sign == "-" else native):
+            lost += 1
+            continue
+        if reason is None:
+            unknown += 1
+            print(f"    unexpected {sign} {path} = {what}")
+        else:
+            known += 1
+            if show_expected:
+                print(f"    expected {sign} {path} = {what}  # {reason}")
+    print(f"{'not ok' if unknown else 'ok'} - vulkaninfo, {label}: "
+          f"{len(remote)} values, {known} differ as expected, {lost} are in structs of "
+          f"extensions that one side lacks, {unknown} unexpected")
+    return unknown
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     guest.add_arguments(ap)
@@ -149,39 +184,17 @@ def main():
     why = None if a.saved else guest.can_run()
     if why:
         guest.skip(why)
-    expected, failures = Expected(EXPECTED), 0
+    failures = 0
     guests = a.guest or ["25", "26", "26nts", "25root"]
     native_text = kept(a, "native") if a.saved else full(guest.native(a.host))
-    native = parse(native_text)
     for g in guests:
         text = kept(a, g) if a.saved else remote_text(a.host, g)
         if a.save:
-            os.makedirs(a.save, exist_ok=True)
-            for name, t in ((f"{a.host}-native", native_text), (f"{a.host}-{g}", text)):
-                with open(os.path.join(a.save, name + ".txt"), "w", encoding="utf-8") as f:
-                    f.write(t)
+            save(a.save, a.host, {"native": native_text, g: text})
         if g == "25root":  # another version of vulkaninfo: its text differs by itself
             print(f"ok - vulkaninfo, host {a.host}, guest {g}: {len(text.splitlines())} lines")
             continue
-        remote = parse(text)
-        known = unknown = lost = 0
-        for sign, path, what in differences(native, remote):
-            reason = expected.reason(g, sign, path)
-            if reason is None and sign != "~" and \
-                    is_of_absent_struct(path, remote if sign == "-" else native):
-                lost += 1
-                continue
-            if reason is None:
-                unknown += 1
-                print(f"    unexpected {sign} {path} = {what}")
-            else:
-                known += 1
-                if a.all:
-                    print(f"    expected {sign} {path} = {what}  # {reason}")
-        print(f"{'not ok' if unknown else 'ok'} - vulkaninfo, host {a.host}, guest {g}: "
-              f"{len(remote)} values, {known} differ as expected, {lost} are in structs of "
-              f"extensions that one side lacks, {unknown} unexpected")
-        failures += bool(unknown)
+        failures += bool(compare(f"host {a.host}, guest {g}", [g], native_text, text, a.all))
     return 1 if failures else 0
 
 

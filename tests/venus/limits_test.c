@@ -23,20 +23,23 @@ struct world {
 	struct guest_shm stream;
 };
 
-static void start(struct world *w, const struct venus_limits *limits)
+static void start_as(struct world *w, const struct venus_limits *limits,
+		     int (*open)(struct guest *g, const struct venus_limits *limits))
 {
 	null_control(NULL);
 	trap_reset();
-	assert_int_equal(guest_open(&w->g, limits), 0);
+	assert_int_equal(open(&w->g, limits), 0);
 	assert_int_equal(guest_prologue(&w->g, &w->reply, &w->stream), 0);
+}
+
+static void start(struct world *w, const struct venus_limits *limits)
+{
+	start_as(w, limits, guest_open);
 }
 
 static void start_trusted(struct world *w, const struct venus_limits *limits)
 {
-	null_control(NULL);
-	trap_reset();
-	assert_int_equal(guest_open_trusted(&w->g, limits), 0);
-	assert_int_equal(guest_prologue(&w->g, &w->reply, &w->stream), 0);
+	start_as(w, limits, guest_open_trusted);
 }
 
 static void finish(struct world *w)
