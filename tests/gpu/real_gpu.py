@@ -45,6 +45,8 @@ STEPS = [
                      "--timeout 90 --guest 26 --json {r}/llama.json"),
     ("bench26m", 460, "{py} bench/llama.py --host ext --size 1b -p 512 -n 256 --rounds ${{PECTEN_ROUNDS:-5}} "
                       "--timeout 90 --guest 26 --map-video-memory --json {r}/llama.json"),
+    ("bench26nts", 460, "{py} bench/llama.py --host ext --size 1b -p 512 -n 256 --rounds ${{PECTEN_ROUNDS:-5}} "
+                        "--timeout 90 --guest 26nts --map-video-memory --json {r}/llama-nts.json"),
     ("mapped", 110, "{serve} gpu info --map-video-memory; "
                     "export PECTEN_GPU_SERVE_ARGS=--map-video-memory; "
                     "{py} tests/gpu/clients.py --host ext --guest 26 && "

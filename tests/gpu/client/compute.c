@@ -11,6 +11,7 @@ static const struct vkc_case cases[] = {
 	{ "secondary", case_secondary },
 	{ "subgroup", case_subgroup },
 	{ "narrow", case_narrow },
+	{ "halves", case_halves },
 	{ "address", case_address },
 	{ "pipeline_cache", case_pipeline_cache },
 	{ "indexing", case_indexing },

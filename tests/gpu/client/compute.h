@@ -16,6 +16,7 @@ const char *case_indirect(struct vkc *c);
 const char *case_secondary(struct vkc *c);
 const char *case_subgroup(struct vkc *c);
 const char *case_narrow(struct vkc *c);
+const char *case_halves(struct vkc *c);
 const char *case_address(struct vkc *c);
 const char *case_pipeline_cache(struct vkc *c);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Compute client: pipelines, constants, barriers, what shaders can do. */
+#include <math.h>
 #include <string.h>
 
 #include "compute.h"
 
 #include "address_comp.h"
 #include "group_comp.h"
+#include "halves_comp.h"
 #include "narrow_comp.h"
 #include "saxpy_comp.h"
 #include "step_comp.h"
@@ -333,6 +335,38 @@ const char *case_narrow(struct vkc *c)
 	const uint16_t *dst = b.y.map;
 	for (uint32_t i = 0; i < count; i++)
 		REQUIRE(dst[i] == src[i] * 257u);
+	vkc_compute_destroy(c, &p);
+	pair_destroy(c, &b);
+	return NULL;
+}
+
+const char *case_halves(struct vkc *c)
+{
+	struct vkc_compute p;
+	struct pair b;
+
+	if (!c->f12.shaderFloat16)
+		return "no 16-bit floats";
+	pair_create(c, &b);
+	vkc_compute_create(c, &p, VKC_SHADER(c, halves_comp), 2, 4, NULL);
+	vkc_compute_bind(c, &p, 0, &b.x);
+	vkc_compute_bind(c, &p, 1, &b.y);
+
+	VkCommandBuffer cmd = vkc_cmd_begin(c);
+	uint32_t count = N / 64 * 64;
+	dispatch(c, cmd, &p, &count, 1, N / 64);
+	vkc_barrier(c, cmd);
+	vkc_cmd_run(c, cmd);
+
+	const uint32_t *src = b.x.map;
+	const float *dst = b.y.map;
+	for (uint32_t i = 0; i < count; i++) {
+		float x = (float)(src[i] % 64) / 16;
+		float other = (float)(src[i / 64 * 64 + 63 - i % 64] % 64) / 16;
+		float want = exp2f(other) + powf(other + 1, 2) + log2f(other + 1) + sinf(x) +
+			     cosf(x) + x * x + x + fmodf(x, 3);
+		REQUIRE(fabsf(dst[i] - want) < 0.02f * want + 0.05f);
+	}
 	vkc_compute_destroy(c, &p);
 	pair_destroy(c, &b);
 	return NULL;
