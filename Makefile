@@ -18,6 +18,7 @@ deps:
 	@tools/install-deps
 
 demo:
+	@command -v python3 >/dev/null || tools/install-deps
 	@BUILD=$(BUILD) tools/demo
 
 check: deps
