@@ -37,63 +37,26 @@ THREADS_SHOWN = 12
 GRACE_S = 15  # a run may outlast the budget by this
 
 
-def read(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as f:
-            return f.read()
-    except OSError:
-        return ""
-
-
-def tree(roots):
-    """Processes below @roots, these included."""
-    children = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            stat = read(f"/proc/{name}/stat")
-            if stat:
-                children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(name))
-    out, todo = [], list(roots)
-    while todo:
-        pid = todo.pop()
-        out.append(pid)
-        todo += children.get(pid, [])
-    return out
-
-
-def role(pid):
-    words = read(f"/proc/{pid}/cmdline").split("\0")
-    line = " ".join(words)
-    name = os.path.basename(words[0])
-    if "qemu-system" in line and "--qemu" not in words:
-        return "QEMU"
-    if name == "pecten-vm":
-        return "broker" if "--renderers" in words else "pecten-vm"
-    if name in ("pecten", "pecten-renderer"):
-        return name
-    return "program"
-
-
 class Snapshot:
     """CPU seconds and voluntary sleeps of every thread below some processes."""
 
     def __init__(self, roots):
         self.when, self.threads = time.monotonic(), {}
-        for pid in tree(roots):
-            who = role(pid)
+        for pid in vm.tree(roots):
+            who = vm.role(pid)
             try:
                 tids = os.listdir(f"/proc/{pid}/task")
             except OSError:
                 continue
             for tid in tids:
                 at = f"/proc/{pid}/task/{tid}"
-                stat, cpu = read(at + "/stat"), read(at + "/schedstat").split()
+                stat, cpu = vm.read(at + "/stat"), vm.read(at + "/schedstat").split()
                 if not stat:
                     continue
                 ticks = stat.rpartition(")")[2].split()
                 seconds = int(cpu[0]) / 1e9 if cpu and cpu[0] != "0" else \
                     (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
-                sleeps = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", read(at + "/status"), re.M)
+                sleeps = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", vm.read(at + "/status"), re.M)
                 self.threads[int(tid)] = (who, stat[stat.find("(") + 1:stat.rfind(")")], seconds,
                                           int(sleeps[1]) if sleeps else 0)
 
@@ -297,6 +260,7 @@ def main():
     if why:
         guest.skip(why)
     vm.end_with_last_words()
+    vm.prepare()
     a.end = time.monotonic() + a.budget
     print(f"machine: {measure.machine()}; host driver {a.host}; random-{a.size}, "
           f"pp{a.prompt}/tg{a.generate}", flush=True)

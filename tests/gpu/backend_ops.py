@@ -20,6 +20,7 @@ import sys
 import time
 
 import guest
+import vm
 
 PROGRAM = "/usr/libexec/x86_64-linux-gnu/ggml/test-backend-ops"
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -142,13 +143,13 @@ def feed(line, out):
 
 
 def stream(session, argv, timeout):
-    """Runs a program on a terminal, which makes it flush each line: yields (seconds, line).
+    """Runs a program on a terminal, or so that it flushes each line all the same: yields (seconds, line).
 
     Ends with (seconds, exit status); one silent for `timeout` seconds is killed, status 124.
     """
     master, slave = pty.openpty()
     start = time.monotonic()
-    p = session.popen(argv, env=ENV, stdin=subprocess.DEVNULL, stdout=slave,
+    p = session.popen(session.by_line(argv), env=ENV, stdin=subprocess.DEVNULL, stdout=slave,
                       stderr=subprocess.STDOUT)
     os.close(slave)
     text, timed_out = b"", False
@@ -317,6 +318,9 @@ def main():
     ap.add_argument("-o", "--op", action="append", help="only this operation (repeatable)")
     ap.add_argument("--native-only", action="store_true")
     ap.add_argument("--heavy", action="store_true", help="the heavy cases, too")
+    ap.add_argument("--vm", action="store_true", help="in a microVM (engine qemu) instead of guests; "
+                    "earlier results count, unless --fresh")
+    ap.add_argument("--vm-memory", default="2G")
     ap.add_argument("--every", type=int, default=1, help="take every Nth case only")
     ap.add_argument("--timeout", type=float, default=600, help="seconds without any result, after which a process is killed")
     ap.add_argument("--budget", type=float, default=1e9, help="seconds for all of it")
@@ -327,6 +331,9 @@ def main():
     why = guest.can_run()
     if why:
         guest.skip(why)
+    if a.vm:
+        vm.end_with_last_words()
+        vm.prepare()
     if a.jobs > 1:
         return run_jobs(a, sys.argv[1:])
     ENV["GGML_VK_VISIBLE_DEVICES"] = str(a.device)
@@ -358,10 +365,14 @@ def main():
         want.by_case = {}
     with contextlib.ExitStack() as stack:
         ways = []
-        for g in [] if a.native_only else guest.chosen_guests(a):
+        for g in [] if a.native_only else ["vm"] if a.vm else guest.chosen_guests(a):
             got = Results(os.path.join(folder, f"ops{tag}-{a.host}-{g}.jsonl"))
-            if a.fresh or a.ci:
+            if a.fresh or a.ci and not a.vm:
                 got.by_case = {}
+            if a.vm:
+                machine = stack.enter_context(vm.Machine(a.host, memory=a.vm_memory, name="gpu-ops"))
+                ways.append((g, got, machine, machine.session()))
+                continue
             server = stack.enter_context(guest.Server(a.host, cache=True))
             ways.append((g, got, server, server.session(g)))
         done = True

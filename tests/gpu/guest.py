@@ -205,6 +205,10 @@ class Session:
             return by_loader(ROOTS.path(self.driver.root), argv, mounts, full)
         return in_root(ROOTS.path(self.driver.root), argv, mounts, full)
 
+    def by_line(self, argv):
+        """A command that writes line by line when its output is a terminal of ours."""
+        return argv
+
     def popen(self, argv, env=None, binds=(), **kw):
         return subprocess.Popen(self.command(argv, env, binds), start_new_session=True,
                                 preexec_fn=die_with_parent, **kw)

@@ -27,6 +27,8 @@ CLIENTS_AT = "/mnt"
 TOGETHER = 3
 NAME = "gpu-test"  # of the machine, and so of its shader cache
 MODELS_AT = "/models"
+ENV = {"LANG": "C.UTF-8", "MESA_SHADER_CACHE_DISABLE": "true",
+       "VK_DRIVER_FILES": "/usr/share/vulkan/icd.d/virtio_icd.json"}
 KERNEL_WORDS = ["+virgl", "+resource_blob", "+host_visible", "+context_init"]
 BOOT_S = 150.0
 END_S = 30.0
@@ -43,6 +45,44 @@ def prepare():
                 raise guest.Failure(f"tools/{tool} fails: {r.stderr.strip()[-300:]}")
 
 
+def read(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+    except OSError:
+        return ""
+
+
+def tree(roots):
+    """Processes below @roots, these included and first."""
+    children = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            stat = read(f"/proc/{name}/stat")
+            if stat:
+                children.setdefault(int(stat.rpartition(")")[2].split()[1]), []).append(int(name))
+    out, todo = [], list(roots)
+    while todo:
+        pid = todo.pop()
+        out.append(pid)
+        todo += children.get(pid, [])
+    return out
+
+
+def role(pid):
+    """What a process below pecten is for."""
+    words = read(f"/proc/{pid}/cmdline").split("\0")
+    line = " ".join(words)
+    name = os.path.basename(words[0])
+    if "qemu-system" in line and "--qemu" not in words:
+        return "QEMU"
+    if name == "pecten-vm":
+        return "broker" if "--renderers" in words else "pecten-vm"
+    if name in ("pecten", "pecten-renderer"):
+        return name
+    return "program"
+
+
 class Session(guest.Session):
     """A way to run programs: in a machine that runs."""
 
@@ -57,10 +97,13 @@ class Session(guest.Session):
             for src, dst in binds:
                 word = word.replace(dst, f"{MODELS_AT}/{os.path.basename(src)}")
             words.append(word)
-        full = {"LANG": "C.UTF-8", "MESA_SHADER_CACHE_DISABLE": "true",
-                "VK_DRIVER_FILES": "/usr/share/vulkan/icd.d/virtio_icd.json", **(env or {})}
+        full = {**ENV, **(env or {})}
         return ([self.machine.pecten, "exec"] + [w for k, v in full.items() for w in ("-e", f"{k}={v}")]
                 + [self.machine.name, "--"] + words)
+
+    def by_line(self, argv):
+        """Its output is a pipe in the guest, whatever it is here."""
+        return ["stdbuf", "-oL", *argv]
 
     def popen(self, argv, env=None, binds=(), **kw):
         return subprocess.Popen(self.command(argv, env, binds), env=self.machine.env,
@@ -70,8 +113,8 @@ class Session(guest.Session):
 class Machine:
     """A microVM with a GPU, for the length of a with block."""
 
-    def __init__(self, host, cpus=4, memory="2G", root="mesa26", name=NAME):
-        self.host, self.name = host, name
+    def __init__(self, host, cpus=4, memory="2G", root="mesa26", name=NAME, options=()):
+        self.host, self.name, self.options = host, name, list(options)
         self.root = root if "/" in root else guest.ROOTS.path(root)
         self.cpus, self.memory = min(cpus, os.cpu_count() or 1), memory
         self.env = guest.machine_environment(host)
@@ -89,7 +132,7 @@ class Machine:
                    "--memory", self.memory, "--name", self.name, "--log-level", "3",
                    "--console", self.console, "-v", f"{self.models}:{MODELS_AT}:ro",
                    "-v", f"{guest.client_dir('tests', 'gpu', 'client')}:{CLIENTS_AT}:ro",
-                   self.root, "--", "cat"]
+                   *self.options, self.root, "--", "cat"]
         # What an earlier run may have left, killed from outside.
         subprocess.run([self.pecten, "stop", "-t", "0", self.name], env=self.env, timeout=BOOT_S,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
@@ -119,6 +162,9 @@ class Machine:
 
     def alive(self):
         return self.proc.poll() is None
+
+    def log(self):
+        return read(self.log_path) + read(self.console)
 
     def tell(self):
         """Prints what explains a failure."""
