@@ -110,6 +110,8 @@ static void ctx_lost(struct gpu_ctx *ctx, const char *why)
 	if (!is_leaving(ctx))
 		log_guest(GPU, "the context of '%s' is lost: %s", ctx->name,
 			  why ? why : "its renderer has ended");
+	/* First of all: whoever wakes up because a fence is reached shall see it. */
+	gpu_res_mark_rings(ctx->g, ctx->serial);
 	ctx_close(ctx);
 	if (is_leaving(ctx))
 		ctx_free(ctx);
@@ -322,6 +324,8 @@ static int heed(struct gpu_ctx *ctx, const struct ctx_msg *m, int *fd)
 		return on_imported(ctx, m);
 	case CTX_MSG_RETIRED:
 		return on_retired(ctx, m);
+	case CTX_MSG_RING:
+		return gpu_res_ring(ctx->g, ctx->serial, m);
 	case CTX_MSG_LOST:
 		if (!is_leaving(ctx))
 			log_guest(GPU,

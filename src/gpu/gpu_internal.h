@@ -146,6 +146,17 @@ int gpu_res_share(struct gpu *g, struct gpu_req *req, uint64_t serial, struct ct
 /* Undoes gpu_res_share(); Return: whether there was something to undo */
 bool gpu_res_unshare(struct gpu *g, uint32_t res_id, uint64_t serial);
 
+/**
+ * gpu_res_ring() - note where a context's ring has its status
+ * @m:		CTX_MSG_RING
+ *
+ * Return: 0, or -EPROTO if the renderer sent something a sound one does not
+ */
+int gpu_res_ring(struct gpu *g, uint64_t serial, const struct ctx_msg *m) MUST_CHECK;
+
+/* Tells the guest, by the status of each ring, that nobody serves a context's rings any more. */
+void gpu_res_mark_rings(struct gpu *g, uint64_t serial);
+
 /* A context is gone. */
 void gpu_res_forget_ctx(struct gpu *g, uint64_t serial);
 

@@ -481,6 +481,46 @@ static void a_dead_renderer_takes_its_own_context_only(void **state)
 	(void)begin(x, 1);
 }
 
+/* Mesa looks there whenever it has written commands, and often while it waits. */
+static void a_dead_renderers_rings_say_so(void **state)
+{
+	enum { OFF = 2 * PAGE + 64 };
+	struct fixture *x = *state;
+	unsigned dead = begin(x, 1);
+	unsigned alive = begin(x, 2);
+	_Atomic uint32_t *words = (_Atomic uint32_t *)x->window.host;
+	struct ctx_msg m = { .type = CTX_MSG_RING, .res_id = 10, .offset = OFF };
+
+	make_blob(x, dead, 1, 10, 3 * PAGE, NULL);
+	make_blob(x, dead, 1, 11, PAGE, NULL);
+	make_blob(x, alive, 2, 12, PAGE, NULL);
+	assert_int_equal(ask_map(x, 10, 0), VIRTIO_GPU_RESP_OK_MAP_INFO);
+	assert_int_equal(ask_map(x, 11, 3 * PAGE), VIRTIO_GPU_RESP_OK_MAP_INFO);
+	assert_int_equal(ask_map(x, 12, 4 * PAGE), VIRTIO_GPU_RESP_OK_MAP_INFO);
+	say(x, dead, &m, -1);
+	m = (struct ctx_msg){ .type = CTX_MSG_RING, .res_id = 12 };
+	say(x, alive, &m, -1);
+	say(x, dead, &m, -1); /* another context's blob, or one that is gone: no matter */
+	m.res_id = 99;
+	say(x, dead, &m, -1);
+	atomic_store(&words[OFF / 4], 5);
+
+	fd_drop(&x->peer[dead]);
+	spin(x);
+	for (unsigned i = 0; i < 5 * PAGE / 4; i++)
+		assert_int_equal(atomic_load(&words[i]), i == OFF / 4 ? 5 | CTX_RING_FATAL : 0);
+	assert_int_equal(ctx_destroy(x, 1), VIRTIO_GPU_RESP_OK_NODATA);
+
+	/* A ring that cannot be there. */
+	m = (struct ctx_msg){ .type = CTX_MSG_RING, .res_id = 12, .offset = PAGE };
+	say(x, alive, &m, -1);
+	struct answer a;
+	submit(x, 2, -2, 0, "x", 1, &a);
+	assert_true(came_back(x, &a));
+	assert_int_equal(a.h.type, VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID);
+	assert_int_equal(atomic_load(&words[4 * PAGE / 4]), CTX_RING_FATAL);
+}
+
 static void a_reset_leaves_nothing(void **state)
 {
 	struct fixture *x = *state;
@@ -539,6 +579,7 @@ int main(void)
 		T(a_context_can_be_destroyed_while_its_renderer_is_stuck),
 		T(nonsense_from_a_renderer_ends_its_context),
 		T(a_dead_renderer_takes_its_own_context_only),
+		T(a_dead_renderers_rings_say_so),
 		T_LATE(a_reset_leaves_nothing),
 	};
 

@@ -10,7 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -45,6 +47,8 @@ struct gpu_res {
 	uint32_t kind; /* enum ctx_blob_kind */
 	uint64_t offset;
 	uint32_t map_info;
+	bool has_ring;
+	uint64_t ring_status; /* bytes into the blob */
 	struct list sharers;
 
 	/* Storage of the guest. */
@@ -626,6 +630,53 @@ bool gpu_res_unshare(struct gpu *g, uint32_t res_id, uint64_t serial)
 	list_del(&s->node);
 	free(s);
 	return true;
+}
+
+/* ---- rings ---- */
+
+int gpu_res_ring(struct gpu *g, uint64_t serial, const struct ctx_msg *m)
+{
+	struct gpu_res *res = find(g, m->res_id);
+
+	/* The driver may have dropped the blob meanwhile, and given its name away. */
+	if (!res || res->owner != serial || res->fd < 0)
+		return 0;
+	if (res->kind != CTX_BLOB_SHM || m->offset % sizeof(uint32_t) != 0 ||
+	    !range_fits(m->offset, sizeof(uint32_t), res->size))
+		return -EPROTO;
+	res->has_ring = true;
+	res->ring_status = m->offset;
+	return 0;
+}
+
+/* The blob's size is sealed, so that its page is there. */
+static void ring_mark(const struct gpu_res *res)
+{
+	const uint64_t len = shm_page_size();
+	const uint64_t at = res->offset + res->ring_status;
+	const uint64_t page = at - at % len;
+
+	/* syscall: mmap munmap */
+	uint8_t *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, res->fd, (off_t)page);
+	if (p == MAP_FAILED)
+		return;
+	/* The guest reads it after it has written the ring's tail. */
+	(void)atomic_fetch_or_explicit((_Atomic uint32_t *)(void *)(p + (at - page)),
+				       CTX_RING_FATAL, memory_order_seq_cst);
+	(void)munmap(p, len);
+}
+
+void gpu_res_mark_rings(struct gpu *g, uint64_t serial)
+{
+	for (unsigned i = 0; i < GPU_RES_BUCKET; i++) {
+		list_for_each(it, &g->res[i])
+		{
+			const struct gpu_res *res = container_of(it, struct gpu_res, node);
+
+			if (res->owner == serial && res->has_ring)
+				ring_mark(res);
+		}
+	}
 }
 
 void gpu_res_forget_ctx(struct gpu *g, uint64_t serial)

@@ -7,9 +7,10 @@
  *	device -> renderer	CTX_MSG_BEGIN		once, first; the context's name behind it
  *				CTX_MSG_SUBMIT		commands, and a fence behind them
  *				CTX_MSG_CREATE_BLOB	answered by CTX_MSG_BLOB
- *				CTX_MSG_IMPORT		with a descriptor; answered by
+ *				CTX_MSG_IMPORT		with a descriptor, answered by
  *CTX_MSG_IMPORTED CTX_MSG_UNREF renderer -> device	CTX_MSG_RETIRED		for each fence
  *				CTX_MSG_LOST		the context is fatal; once, at any time
+ *				CTX_MSG_RING		where a ring's status is
  *
  * The renderer carries messages out in their order.  When the device has shut the socket down for
  * writing, it ends the context: all fences retire, then it closes the socket.  The device checks
@@ -36,7 +37,11 @@ enum ctx_msg_type {
 	CTX_MSG_IMPORTED,
 	CTX_MSG_RETIRED,
 	CTX_MSG_LOST,
+	CTX_MSG_RING,
 };
+
+/* Set in the status of a ring whose renderer is gone (VK_RING_STATUS_FATAL_BIT_MESA). */
+#define CTX_RING_FATAL 2U
 
 /* Of CTX_MSG_SUBMIT. */
 #define CTX_MSG_MORE   1U /* the next message goes on with the same submission */
@@ -54,13 +59,13 @@ struct ctx_msg {
 	uint64_t id; /* fence; CREATE_BLOB, IMPORT: repeated in the answer */
 	uint32_t ring_idx;
 	int32_t code;        /* BLOB, IMPORTED, RETIRED: 0 or -errno */
-	uint32_t res_id;     /* CREATE_BLOB, IMPORT, UNREF */
+	uint32_t res_id;     /* CREATE_BLOB, IMPORT, UNREF, RING */
 	uint32_t blob_flags; /* CREATE_BLOB: as the driver gave them */
 	uint32_t kind;       /* BLOB, IMPORT: enum ctx_blob_kind */
 	uint32_t map_info;   /* BLOB: VIRTIO_GPU_MAP_CACHE_ */
 	uint64_t blob_id;    /* CREATE_BLOB */
-	uint64_t offset;     /* BLOB, IMPORT: bytes, where the blob begins in the descriptor */
-	uint64_t size;       /* bytes; BLOB: a multiple of the page size */
+	uint64_t offset; /* bytes; BLOB, IMPORT: of the blob in its descriptor; RING: in the blob */
+	uint64_t size;   /* bytes; BLOB: a multiple of the page size */
 };
 
 _Static_assert(sizeof(struct ctx_msg) == 64, "no padding on the wire");

@@ -328,6 +328,7 @@ struct venus_ctx {
 	struct venus_limits limits;
 	void (*fence_retired)(void *user, uint32_t ring_idx, uint64_t fence_id);
 	void (*on_fatal)(void *user);
+	void (*ring_placed)(void *user, uint32_t res_id, uint64_t off);
 	void *user;
 
 	const struct venus_poll_policy *policy;

@@ -75,6 +75,12 @@ struct venus_ctx_config {
 	void (*fence_retired)(void *user, uint32_t ring_idx, uint64_t fence_id);
 	/* The context has become fatal: called once, from any thread; may be NULL.  Same rules. */
 	void (*fatal)(void *user);
+	/*
+	 * A ring was created whose status word, 4 bytes, lies @off bytes into a blob of kind
+	 * VENUS_BLOB_SHM: on the context thread; may be NULL.  For a front end whose peer wants to
+	 * tell the guest should this process die.
+	 */
+	void (*ring_placed)(void *user, uint32_t res_id, uint64_t off);
 	void *user;
 };
 

@@ -344,6 +344,8 @@ void venus_do_vkCreateRingMESA(struct venus_dec *d, struct venus_args_vkCreateRi
 	(void)take(&r);
 	cond_signal(&ctx->ring_cond); /* the monitor's period may have become shorter */
 	mutex_unlock(&ctx->ring_lock);
+	if (ctx->ring_placed)
+		ctx->ring_placed(ctx->user, ci->resourceId, ci->offset + ci->statusOffset);
 }
 
 /* ---- destruction ---- */

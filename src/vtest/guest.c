@@ -55,6 +55,12 @@ static void on_fatal(void *user)
 	(void)say(user, &(struct ctx_msg){ .type = CTX_MSG_LOST }, NULL);
 }
 
+static void on_ring(void *user, uint32_t res_id, uint64_t off)
+{
+	(void)say(user, &(struct ctx_msg){ .type = CTX_MSG_RING, .res_id = res_id, .offset = off },
+		  NULL);
+}
+
 static int begin(struct guest_server *s, size_t len)
 {
 	if (s->base.ctx)
@@ -62,7 +68,7 @@ static int begin(struct guest_server *s, size_t len)
 	if (len >= sizeof(s->base.name))
 		return refuse(s, -EPROTO, "the context's name is too long");
 	served_set_name(&s->base, s->in->data, len);
-	return served_open(&s->base, on_fence, on_fatal, s);
+	return served_open(&s->base, on_fence, on_fatal, on_ring, s);
 }
 
 /* Keeps the part of a submission that has come. */

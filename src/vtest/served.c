@@ -42,7 +42,8 @@ void served_set_name(struct served *s, const uint8_t *bytes, size_t len)
 }
 
 int served_open(struct served *s, void (*fence)(void *user, uint32_t ring_idx, uint64_t fence_id),
-		void (*fatal)(void *user), void *user)
+		void (*fatal)(void *user),
+		void (*ring_placed)(void *user, uint32_t res_id, uint64_t off), void *user)
 {
 	const struct venus_ctx_config cfg = {
 		.gipa = s->cfg.gipa,
@@ -51,6 +52,7 @@ int served_open(struct served *s, void (*fence)(void *user, uint32_t ring_idx, u
 		.maps_driver_memory = s->cfg.maps_driver_memory,
 		.fence_retired = fence,
 		.fatal = fatal,
+		.ring_placed = ring_placed,
 		.user = user,
 	};
 	struct venus_ctx *ctx;

@@ -56,11 +56,14 @@ void served_set_name(struct served *s, const uint8_t *bytes, size_t len);
 /**
  * served_open() - create the context
  * @fence, @fatal:	called with @user by the context's threads
+ * @ring_placed:	called with @user by this thread; may be NULL
  *
  * Return: 0, or -errno with a sentence in s->e
  */
 int served_open(struct served *s, void (*fence)(void *user, uint32_t ring_idx, uint64_t fence_id),
-		void (*fatal)(void *user), void *user) MUST_CHECK;
+		void (*fatal)(void *user),
+		void (*ring_placed)(void *user, uint32_t res_id, uint64_t off),
+		void *user) MUST_CHECK;
 
 /* Ends the context; its fences retire meanwhile.  Return: 0 or -ETIMEDOUT */
 int served_end(struct served *s) MUST_CHECK;

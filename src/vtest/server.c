@@ -195,7 +195,7 @@ static int context_init(struct vtest_server *s, struct rd *p)
 			      "the client asked for capset %u; only Vulkan (%u) is offered", id,
 			      VENUS_CAPSET_ID);
 
-	int r = served_open(&s->base, on_fence, on_fatal, s);
+	int r = served_open(&s->base, on_fence, on_fatal, NULL, s);
 	if (r < 0)
 		return r;
 	s->state = STATE_CONTEXT;

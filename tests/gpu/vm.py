@@ -5,6 +5,7 @@
   vm.py info         the guest's kernel and `vulkaninfo --summary` name the host's GPU
   vm.py equal        llama.cpp writes the same text as natively, byte for byte
   vm.py vulkaninfo   full vulkaninfo ends well and differs from the native one as it is expected to
+  vm.py lost         a program whose renderer is killed ends soon, and the next one computes
   vm.py together     our compute client several times at once, each with a context of its own
 
 What fails is followed by the last lines of pecten, pecten-vm, QEMU and the guest's kernel.
@@ -25,6 +26,7 @@ import vulkaninfo
 
 CLIENTS_AT = "/mnt"
 TOGETHER = 3
+LOST_S = 300.0  # within which a program must have noticed; Mesa looks every 3.5 s, a busy host is slow
 NAME = "gpu-test"  # of the machine, and so of its shader cache
 MODELS_AT = "/models"
 ENV = {"LANG": "C.UTF-8", "MESA_SHADER_CACHE_DISABLE": "true",
@@ -281,7 +283,59 @@ def together(a, machine):
     return failures
 
 
-WAYS = {"info": info, "equal": equal, "vulkaninfo": full_vulkaninfo, "together": together}
+def renderers(machine):
+    return [pid for pid in tree([machine.proc.pid]) if role(pid) == "pecten-renderer"]
+
+
+def lose(machine, name, argv, env, binds, sign):
+    """Kills the renderer of a program that has written @sign; what is wrong, or None."""
+    with tempfile.NamedTemporaryFile() as wrote, tempfile.NamedTemporaryFile() as said:
+        p = machine.session().popen(argv, env={"MESA_LOG_LEVEL": "debug", **env}, binds=binds,
+                                    stdin=subprocess.DEVNULL, stdout=wrote, stderr=said)
+        end = time.monotonic() + LOST_S
+        while sign not in read(wrote.name):
+            if p.poll() is not None or time.monotonic() > end:
+                guest.kill_group(p)
+                return f"it did not begin to compute: {read(said.name)[-600:]}"
+            time.sleep(0.05)
+        victims = renderers(machine)
+        start = time.monotonic()
+        for pid in victims:  # the spare among them
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            status = p.wait(LOST_S)
+        except subprocess.TimeoutExpired:
+            guest.kill_group(p)
+            return f"it does not notice within {LOST_S:.0f} s: {read(said.name)[-600:]}"
+        words = [line for line in read(said.name).splitlines() if line.strip()][-3:]
+        print(f"    {name}: ended {time.monotonic() - start:.2f} s after the death of its renderer, "
+              f"status {status}" + "".join("\n        " + w[:160] for w in words), flush=True)
+        if not victims or status == 0:
+            return "it ends as if nothing had happened"
+    return None
+
+
+def lost(a, machine):
+    """Mesa has no way to hand on the loss of the device: it ends the process.  See README."""
+    model = llama.model_path("7m")
+    programs = [("gpu_threads, submitting", [f"{CLIENTS_AT}/gpu_threads", "2", "4", "4000000000"],
+                 {}, (), "ok 1 "),
+                ("llama-completion, generating", llama.command(990), llama.ENV,
+                 [(model, llama.MODEL_AT)], " ")]
+    failures = 0
+    for name, argv, env, binds, sign in programs:
+        bad = lose(machine, name, argv, env, binds, sign)
+        after = machine.session().run([f"{CLIENTS_AT}/gpu_compute", "saxpy"], timeout=a.timeout)
+        if after.returncode and not bad:
+            bad = "the next program fails: " + (after.stdout + after.stderr)[-600:]
+        failures += bool(bad)
+        print(f"{'not ok' if bad else 'ok'} - {name}, in a microVM: ends when its renderer is killed, "
+              f"and the next one computes{': ' + bad if bad else ''}", flush=True)
+    return failures
+
+
+WAYS = {"lost": lost, "info": info, "equal": equal, "vulkaninfo": full_vulkaninfo, "together": together}
 
 
 def main():
