@@ -267,6 +267,7 @@ static int send_gpu(struct pecten_vm *vm)
 	struct gpu_spec spec = {
 		.name = *c->name ? c->name : NULL,
 		.memory = c->gpu_mib ? c->gpu_mib << 20 : gpu_default_memory(),
+		.counts_all = c->gpu_mib > 0,
 		.log_level = c->log_level,
 		.must_work = c->gpu == PECTEN_GPU_ON,
 	};

@@ -6,6 +6,7 @@
 #ifndef PECTEN_RENDER_BROKER_H
 #define PECTEN_RENDER_BROKER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "util/compiler.h"
@@ -34,7 +35,8 @@ int broker_connect(int broker, int *sock) MUST_CHECK;
 struct broker_config {
 	int sock;             /* to the VM process; borrowed */
 	uint32_t log_level;   /* of renderers */
-	uint64_t memory;      /* bytes of host-visible memory of each; 0: default */
+	uint64_t memory;      /* bytes that all may allocate together; 0: no limit */
+	bool counts_all;      /* of them: also what the guest cannot map */
 	unsigned contexts;    /* renderers at a time */
 	const char *cache;    /* folder for shader caches; NULL for none */
 	uint64_t cache_bytes; /* its size at most */

@@ -20,6 +20,7 @@
 
 #define RENDER_MAGIC   0x70656374U /* with sizeof(struct render_config): both ends fit together */
 #define RENDER_CONTROL 3           /* number of the control socket in the renderer */
+#define RENDER_BUDGET  4           /* with RENDER_HAS_BUDGET: of the socket for budget.h */
 
 #define RENDER_PATH_SIZE 1024
 #define RENDER_TEXT_SIZE 768
@@ -45,6 +46,8 @@ enum render_kind {
 
 #define RENDER_NO_SANDBOX 1U /* named debugging option: confine nothing */
 #define RENDER_MAP_DRIVER 2U /* see maps_driver_memory in venus/ctx.h */
+#define RENDER_HAS_BUDGET 4U /* memory is claimed before it is allocated */
+#define RENDER_COUNTS_ALL 8U /* also that which no guest can map */
 
 struct render_config {
 	uint32_t type;

@@ -8,6 +8,7 @@
 
 #include "host/fd.h"
 #include "host/thread.h"
+#include "render/budget.h"
 #include "render/cache.h"
 #include "util/list.h"
 #include "util/log.h"
@@ -28,8 +29,10 @@ struct member {
 	struct list node;
 	struct pool *pool;
 	struct renderer r;
-	struct loop_fd said;  /* control socket */
-	struct loop_fd ended; /* pidfd */
+	struct loop_fd said;   /* control socket */
+	struct loop_fd ended;  /* pidfd */
+	struct loop_fd claims; /* its memory; of the pool's budget */
+	struct budget_account account;
 	struct loop_timer load_limit;
 	struct pool_client client; /* id 0: a spare */
 	int waiting;               /* our copy of the client's socket until RENDER_TAKEN, or -1 */
@@ -57,6 +60,7 @@ struct pool {
 	unsigned spare_fails; /* how many in a row ended before they were ready */
 	bool was_told_first;  /* cfg.first has been called */
 	struct cache_check checked[CACHE_USERS];
+	struct budget budget;
 
 	struct loop_timer refresh_timer;
 	void (*refreshed)(void *arg); /* NULL: nobody asked */
@@ -69,9 +73,11 @@ static void member_free(struct member *m)
 
 	loop_del(&m->said);
 	loop_del(&m->ended);
+	loop_del(&m->claims);
 	loop_timer_del(&m->load_limit);
 	fd_drop(&m->waiting);
 	renderer_end(&m->r);
+	budget_close(&m->account); /* its memory went with the process */
 	list_del(&m->node);
 	if (p->spare == m)
 		p->spare = NULL;
@@ -194,6 +200,21 @@ static void on_said(struct loop_fd *src, unsigned events)
 		loop_del(src); /* its end follows */
 }
 
+static void on_claim(struct loop_fd *src, unsigned events)
+{
+	struct member *m = container_of(src, struct member, claims);
+	int r = 0;
+
+	(void)events;
+	for (int i = 0; i < HEED_MAX && r == 0; i++)
+		r = budget_serve(&m->account, src->fd);
+	if (r < 0 && r != -EAGAIN) {
+		/* What it has claimed stays claimed until it ends. */
+		loop_del(src);
+		fd_drop(&m->r.budget);
+	}
+}
+
 static void start_spare_later(struct pool *p, uint64_t delay_ms)
 {
 	/* A driver that does not load is tried again, ever more seldom. */
@@ -310,7 +331,8 @@ static int member_start(struct pool *p, uid_t uid, struct member **out, struct e
 	m->cache_uid = uid;
 	m->waiting = -1;
 	m->load_limit.fn = loads_too_long;
-	m->r = (struct renderer){ .proc = PROC_NONE, .control = -1 };
+	m->r = RENDERER_NONE;
+	m->account.budget = &p->budget;
 	list_init(&m->node);
 
 	r = renderer_start(&spec, &m->r, e);
@@ -324,6 +346,10 @@ static int member_start(struct pool *p, uid_t uid, struct member **out, struct e
 	r = loop_add(p->loop, &m->said, LOOP_READ);
 	if (r == 0)
 		r = loop_add(p->loop, &m->ended, LOOP_READ);
+	m->claims.fd = m->r.budget;
+	m->claims.fn = on_claim;
+	if (r == 0 && m->r.budget >= 0)
+		r = loop_add(p->loop, &m->claims, LOOP_READ);
 	if (r < 0)
 		return err_set(e, r, "cannot watch a renderer: %s", strerror(-r));
 	loop_timer_set(p->loop, &m->load_limit,
@@ -353,6 +379,8 @@ int pool_create(const struct pool_config *cfg, struct loop *loop, struct pool **
 	if (!p)
 		return err_set(e, -ENOMEM, "no memory for renderers");
 	p->cfg = *cfg;
+	p->cfg.spec.has_budget = cfg->budget > 0;
+	p->budget.limit = cfg->budget;
 	p->loop = loop;
 	p->spare_timer.fn = start_spare;
 	p->refresh_timer.fn = refresh_late;

@@ -20,6 +20,7 @@ struct pool;
 struct pool_config {
 	struct renderer_spec spec; /* cache_dir is not used */
 	const char *cache_base;    /* NULL: no shader cache; lives as long as the pool */
+	uint64_t budget;           /* bytes that all clients may have together; 0: any number */
 	unsigned max_clients;
 	unsigned load_s; /* how long a renderer may take to load drivers, in seconds */
 	bool is_lazy;    /* no spare before the first client has come */

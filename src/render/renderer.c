@@ -71,7 +71,9 @@ int renderer_start(const struct renderer_spec *spec, struct renderer *r, struct 
 		.size = sizeof(cfg),
 		.kind = spec->kind,
 		.flags = (spec->no_sandbox ? RENDER_NO_SANDBOX : 0) |
-			 (spec->maps_driver_memory ? RENDER_MAP_DRIVER : 0),
+			 (spec->maps_driver_memory ? RENDER_MAP_DRIVER : 0) |
+			 (spec->has_budget ? RENDER_HAS_BUDGET : 0) |
+			 (spec->counts_all ? RENDER_COUNTS_ALL : 0),
 		.log_level = spec->log_level,
 		.parent = getpid(),
 		.spin_us = spec->spin_us,
@@ -82,8 +84,9 @@ int renderer_start(const struct renderer_spec *spec, struct renderer *r, struct 
 	size_t env_count = 0;
 	char path[PROC_PATH_MAX];
 	int pair[2];
+	int claims[2] = { -1, -1 };
 
-	*r = (struct renderer){ .proc = PROC_NONE, .control = -1 };
+	*r = RENDERER_NONE;
 	if (spec->cache_dir) {
 		if (strlen(spec->cache_dir) >= sizeof(cfg.cache_dir))
 			return err_set(e, -ENAMETOOLONG,
@@ -104,11 +107,20 @@ int renderer_start(const struct renderer_spec *spec, struct renderer *r, struct 
 		return err_errno(e, "cannot create a socket pair");
 	AUTO_FD theirs = pair[1];
 	AUTO_FD ours = pair[0];
+	if (spec->has_budget && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, claims) < 0)
+		return err_errno(e, "cannot create a socket pair");
+	AUTO_FD claims_theirs = claims[1];
+	AUTO_FD claims_ours = claims[0];
+	if (spec->has_budget && fd_set_nonblock(claims_ours) < 0)
+		return err_errno(e, "cannot prepare a socket");
 
+	const int fds[] = { theirs, claims_theirs };
 	const char *const argv[] = { "pecten-renderer", NULL };
-	const struct proc_spec child = {
-		.path = path, .argv = argv, .envp = env, .fds = &theirs, .nfds = 1
-	};
+	const struct proc_spec child = { .path = path,
+					 .argv = argv,
+					 .envp = env,
+					 .fds = fds,
+					 .nfds = spec->has_budget ? 2 : 1 };
 	code = proc_spawn(&child, &r->proc, e);
 	if (code < 0)
 		return code;
@@ -118,6 +130,7 @@ int renderer_start(const struct renderer_spec *spec, struct renderer *r, struct 
 		return err_set(e, code, "the renderer ended at once: %s", strerror(-code));
 	}
 	r->control = take_fd(&ours);
+	r->budget = take_fd(&claims_ours);
 	return 0;
 }
 
@@ -167,6 +180,7 @@ void renderer_end(struct renderer *r)
 {
 	proc_kill(&r->proc);
 	fd_drop(&r->control);
+	fd_drop(&r->budget);
 }
 
 static void end_renderer(struct renderer *r)

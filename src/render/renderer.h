@@ -21,6 +21,8 @@ struct renderer_spec {
 	uint32_t log_level;
 	uint32_t spin_us;
 	uint64_t max_memory;   /* bytes of host-visible memory; 0: default */
+	bool has_budget;       /* see render/budget.h */
+	bool counts_all;       /* of it: also memory that no guest can map */
 	uint64_t cache_max;    /* bytes */
 	const char *cache_dir; /* exists; NULL for none */
 };
@@ -28,7 +30,10 @@ struct renderer_spec {
 struct renderer {
 	struct proc proc;
 	int control; /* becomes readable when renderer_receive() has something */
+	int budget;  /* for budget_serve(); -1: none */
 };
+
+#define RENDERER_NONE ((struct renderer){ .proc = PROC_NONE, .control = -1, .budget = -1 })
 
 /**
  * renderer_start() - execute pecten-renderer
@@ -61,7 +66,7 @@ int renderer_ask(struct renderer *r) MUST_CHECK;
  */
 int renderer_receive(struct renderer *r, struct render_msg *msg, int *fd) MUST_CHECK;
 
-/* Kills and collects it; a zeroed one with proc PROC_NONE and control -1 is fine. */
+/* Kills and collects it; one that is RENDERER_NONE is fine. */
 void renderer_end(struct renderer *r);
 
 /**

@@ -76,6 +76,7 @@ struct venus_memory {
 	uint64_t size; /* bytes, as the guest asked */
 	uint32_t type;
 	enum venus_strategy strategy;
+	uint64_t claimed;              /* bytes, of the budget; those of a backing are its own */
 	bool is_exportable;            /* strategy A, or the guest asked for it */
 	struct venus_backing *backing; /* strategies B and C; under ctx->mem_lock */
 	bool is_exported;              /* was made a resource; under ctx->mem_lock */
@@ -326,6 +327,7 @@ static inline void venus_cpu_relax(void)
 struct venus_ctx {
 	char name[64];
 	struct venus_limits limits;
+	const struct venus_budget *budget; /* or NULL */
 	void (*fence_retired)(void *user, uint32_t ring_idx, uint64_t fence_id);
 	void (*on_fatal)(void *user);
 	void (*ring_placed)(void *user, uint32_t res_id, uint64_t off);

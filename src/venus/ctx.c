@@ -84,6 +84,7 @@ int venus_ctx_create(const struct venus_ctx_config *cfg, struct venus_ctx **out)
 	ctx->limits = with_defaults(&cfg->limits);
 	ctx->fence_retired = cfg->fence_retired;
 	ctx->on_fatal = cfg->fatal;
+	ctx->budget = cfg->budget;
 	ctx->ring_placed = cfg->ring_placed;
 	ctx->user = cfg->user;
 	ctx->host.gipa = cfg->gipa;

@@ -52,10 +52,21 @@ struct venus_limits {
 	uint32_t fences;        /* requested and not yet retired */
 };
 
+/* Memory that several contexts share.  Called from any thread. */
+struct venus_budget {
+	/* Before memory is allocated; may wait.  Return: 0, or -ENOMEM if there is not as much */
+	int (*claim)(void *arg, uint64_t bytes);
+	/* What was claimed has been freed, or has not come to be. */
+	void (*give_back)(void *arg, uint64_t bytes);
+	void *arg;
+	bool counts_all; /* also memory that guests cannot map */
+};
+
 struct venus_ctx_config {
 	PFN_vkGetInstanceProcAddr gipa; /* see venus_loader_open() */
 	const char *name;               /* of the guest's process, for logs; copied */
 	struct venus_limits limits;
+	const struct venus_budget *budget; /* lives as long as the context; NULL: none */
 	/*
 	 * Lets guests map memory that only the driver can map, by handing out the descriptor that
 	 * it maps it from: one of the driver's device.  A guest that keeps its mapping after it has

@@ -20,6 +20,19 @@
 
 /* ---- backing ---- */
 
+static VkResult claim(struct venus_ctx *ctx, uint64_t size)
+{
+	const struct venus_budget *b = ctx->budget;
+
+	return b && size && b->claim(b->arg, size) < 0 ? VK_ERROR_OUT_OF_DEVICE_MEMORY : VK_SUCCESS;
+}
+
+static void give_back(struct venus_ctx *ctx, uint64_t size)
+{
+	if (ctx->budget && size)
+		ctx->budget->give_back(ctx->budget->arg, size);
+}
+
 static VkResult host_charge(struct venus_ctx *ctx, uint64_t size)
 {
 	VkResult r = VK_SUCCESS;
@@ -53,6 +66,7 @@ void venus_backing_put(struct venus_backing *b)
 	shm_unmap(b->map, b->size);
 	fd_drop(&b->fd);
 	host_uncharge(b->ctx, b->charged);
+	give_back(b->ctx, b->charged);
 	free(b);
 }
 
@@ -62,10 +76,13 @@ static VkResult backing_new(struct venus_ctx *ctx, uint64_t charged, struct venu
 
 	if (r != VK_SUCCESS)
 		return r;
-	struct venus_backing *b = calloc(1, sizeof(*b));
+	r = claim(ctx, charged);
+	struct venus_backing *b = r == VK_SUCCESS ? calloc(1, sizeof(*b)) : NULL;
 	if (!b) {
 		host_uncharge(ctx, charged);
-		return VK_ERROR_OUT_OF_HOST_MEMORY;
+		if (r == VK_SUCCESS)
+			give_back(ctx, charged);
+		return r == VK_SUCCESS ? VK_ERROR_OUT_OF_HOST_MEMORY : r;
 	}
 	atomic_init(&b->refs, 1);
 	b->ctx = ctx;
@@ -178,6 +195,14 @@ static VkResult allocate_plain(struct venus_dec *d, VkMemoryAllocateInfo *info,
 	else if (mem->strategy == VENUS_STRATEGY_DMABUF)
 		venus_chain_push(info, &own);
 	mem->is_exportable = pd->has_dmabuf && (export || mem->strategy == VENUS_STRATEGY_DMABUF);
+	if (d->ctx->budget &&
+	    (mem->strategy != VENUS_STRATEGY_NONE || d->ctx->budget->counts_all)) {
+		VkResult r = claim(d->ctx, info->allocationSize);
+
+		if (r != VK_SUCCESS)
+			return r;
+		mem->claimed = info->allocationSize;
+	}
 	return dev->vk.AllocateMemory(venus_device_vk(dev), info, NULL, out);
 }
 
@@ -280,12 +305,16 @@ void venus_do_vkAllocateMemory(struct venus_dec *d, struct venus_args_vkAllocate
 	a->ret = allocate(d, info, mem, &vk);
 	if (a->ret == VK_SUCCESS) {
 		struct venus_backing *b = mem->backing;
+		const uint64_t claimed = mem->claimed;
 
-		if (!venus_obj_publish(d, o, venus_handle_of(vk), NULL))
+		if (!venus_obj_publish(d, o, venus_handle_of(vk), NULL)) {
 			venus_backing_put(b); /* no guest will map it */
+			give_back(d->ctx, claimed);
+		}
 	} else {
 		log_debug(GPU, "%s: vkAllocateMemory of %llu bytes of type %u fails with %d",
 			  d->ctx->name, (unsigned long long)mem->size, mem->type, (int)a->ret);
+		give_back(d->ctx, mem->claimed);
 		venus_obj_cancel(d, o);
 	}
 }
@@ -302,6 +331,7 @@ void venus_memory_release(struct venus_ctx *ctx, struct venus_device *dev, struc
 	dev->vk.FreeMemory(venus_device_vk(dev), venus_handle_to(VkDeviceMemory, mem->obj.handle),
 			   NULL);
 	venus_backing_put(b);
+	give_back(ctx, mem->claimed);
 }
 
 void venus_do_vkFreeMemory(struct venus_dec *d, struct venus_args_vkFreeMemory *a)

@@ -18,6 +18,7 @@
 #include "host/fd.h"
 #include "host/proc.h"
 #include "host/thread.h"
+#include "render/budget.h"
 #include "render/msg.h"
 #include "util/log.h"
 #include "venus/ctx.h"
@@ -42,6 +43,8 @@ struct renderer {
 	PFN_vkGetInstanceProcAddr gipa;
 	const struct front_end *front;
 	struct served *server;
+	struct budget_client memory; /* with RENDER_HAS_BUDGET */
+	struct venus_budget budget;
 	int client;
 	pthread_t watcher;
 	int done[2]; /* pipe: closed for writing when the client has been served */
@@ -180,13 +183,33 @@ static int receive_client(int *client)
 	}
 }
 
+static int claim(void *arg, uint64_t bytes)
+{
+	return budget_claim(arg, bytes);
+}
+
+static void give_back(void *arg, uint64_t bytes)
+{
+	budget_return(arg, bytes);
+}
+
 static int serve(struct renderer *r)
 {
 	struct err e;
 
+	r->memory.sock = RENDER_BUDGET;
+	mutex_init(&r->memory.lock);
+	r->budget = (struct venus_budget){
+		.claim = claim,
+		.give_back = give_back,
+		.arg = &r->memory,
+		.counts_all = r->cfg.flags & RENDER_COUNTS_ALL,
+	};
+
 	const struct served_config cfg = {
 		.gipa = r->gipa,
 		.limits = { .host_bytes = r->cfg.max_memory },
+		.budget = r->cfg.flags & RENDER_HAS_BUDGET ? &r->budget : NULL,
 		.maps_driver_memory = r->cfg.flags & RENDER_MAP_DRIVER,
 		.spin_ns = r->cfg.spin_us * NS_PER_US,
 	};

@@ -49,6 +49,7 @@ int served_open(struct served *s, void (*fence)(void *user, uint32_t ring_idx, u
 		.gipa = s->cfg.gipa,
 		.name = s->name, /* written by this very thread */
 		.limits = s->cfg.limits,
+		.budget = s->cfg.budget,
 		.maps_driver_memory = s->cfg.maps_driver_memory,
 		.fence_retired = fence,
 		.fatal = fatal,

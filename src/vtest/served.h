@@ -21,8 +21,9 @@
 struct served_config {
 	PFN_vkGetInstanceProcAddr gipa;
 	struct venus_limits limits;
-	bool maps_driver_memory; /* see venus/ctx.h */
-	uint64_t spin_ns;        /* how long to poll the socket after a message before sleeping */
+	const struct venus_budget *budget; /* see venus/ctx.h */
+	bool maps_driver_memory;           /* see venus/ctx.h */
+	uint64_t spin_ns; /* how long to poll the socket after a message before sleeping */
 };
 
 struct served {

@@ -6,6 +6,7 @@
   vm.py equal        llama.cpp writes the same text as natively, byte for byte
   vm.py vulkaninfo   full vulkaninfo ends well and differs from the native one as it is expected to
   vm.py lost         a program whose renderer is killed ends soon, and the next one computes
+  vm.py memory       two programs meet the limit of --gpu-memory together
   vm.py together     our compute client several times at once, each with a context of its own
 
 What fails is followed by the last lines of pecten, pecten-vm, QEMU and the guest's kernel.
@@ -13,6 +14,7 @@ What fails is followed by the last lines of pecten, pecten-vm, QEMU and the gues
 import argparse
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -29,6 +31,8 @@ TOGETHER = 3
 LOST_S = 300.0  # within which a program must have noticed; Mesa looks every 3.5 s, a busy host is slow
 NAME = "gpu-test"  # of the machine, and so of its shader cache
 MODELS_AT = "/models"
+BUDGET_MIB = 1024  # --gpu-memory
+SHARE_MIB = 640    # more than half of it
 ENV = {"LANG": "C.UTF-8", "MESA_SHADER_CACHE_DISABLE": "true",
        "VK_DRIVER_FILES": "/usr/share/vulkan/icd.d/virtio_icd.json"}
 KERNEL_WORDS = ["+virgl", "+resource_blob", "+host_visible", "+context_init"]
@@ -104,8 +108,8 @@ class Session(guest.Session):
                 + [self.machine.name, "--"] + words)
 
     def by_line(self, argv):
-        """Its output is a pipe in the guest, whatever it is here."""
-        return ["stdbuf", "-oL", *argv]
+        """Its output is a pipe in the guest, and one only, so that its lines stay whole."""
+        return ["bash", "-c", 'exec stdbuf -oL "$@" 2>&1', "bash", *argv]
 
     def popen(self, argv, env=None, binds=(), **kw):
         return subprocess.Popen(self.command(argv, env, binds), env=self.machine.env,
@@ -335,7 +339,60 @@ def lost(a, machine):
     return failures
 
 
-WAYS = {"lost": lost, "info": info, "equal": equal, "vulkaninfo": full_vulkaninfo, "together": together}
+class Holder:
+    """A program that holds GPU memory for the length of a with block; ->mib is how much it got."""
+
+    def __init__(self, machine, mib):
+        self.proc = machine.session().popen(
+            [f"{CLIENTS_AT}/gpu_hold", str(mib)], env={"VN_PERF": "no_async_mem_alloc"}, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        said = ""
+        for line in self.proc.stdout:
+            said += line
+            m = re.match(r"holds (\d+) MiB: (-?\d+)", line)
+            if m:
+                self.mib, self.result = int(m[1]), int(m[2])
+                return
+        raise guest.Failure(f"gpu_hold fails: {said[-600:]}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.proc.stdin.close()
+        self.proc.stdout.read()
+        self.status = self.proc.wait()
+
+
+def memory(_, machine):
+    bad = []
+    with Holder(machine, SHARE_MIB) as one:
+        with Holder(machine, SHARE_MIB) as two:
+            print(f"    one holds {one.mib} MiB, two {two.mib} MiB of {SHARE_MIB} "
+                  f"(result {two.result}); allowed: {BUDGET_MIB} MiB together")
+            if one.mib != SHARE_MIB or one.result:
+                bad.append("the first does not get its share")
+            if two.result != -2 or not 0 < two.mib <= BUDGET_MIB - SHARE_MIB:
+                bad.append("the second is not stopped by VK_ERROR_OUT_OF_DEVICE_MEMORY in time")
+        with Holder(machine, BUDGET_MIB - SHARE_MIB) as three:
+            if three.result:
+                bad.append(f"what the second has freed is gone: {three.mib} MiB")
+        pids = renderers(machine)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    end = time.monotonic() + LOST_S
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < end:
+        time.sleep(0.05)
+    with Holder(machine, BUDGET_MIB) as four:
+        if four.result:
+            bad.append(f"what a killed renderer had is gone: {four.mib} MiB")
+    print(f"{'not ok' if bad else 'ok'} - --gpu-memory {BUDGET_MIB}M is for all programs of a microVM "
+          "together, and comes back" + "".join("\n    " + b for b in bad))
+    return len(bad)
+
+
+WAYS = {"memory": memory, "lost": lost, "info": info, "equal": equal, "vulkaninfo": full_vulkaninfo, "together": together}
 
 
 def main():
@@ -357,7 +414,8 @@ def main():
         guest.skip(why)
     end_with_last_words()
     prepare()
-    with Machine(a.host, a.cpus, a.memory, a.root) as machine:
+    options = ["--gpu-memory", f"{BUDGET_MIB}M"] if "memory" in a.what else []
+    with Machine(a.host, a.cpus, a.memory, a.root, options=options) as machine:
         failures = sum(WAYS[what](a, machine) for what in a.what)
         if failures:
             machine.tell()
