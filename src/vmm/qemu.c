@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/fd.h"
 #include "host/loop.h"
 #include "host/proc.h"
 #include "host/shm.h"
@@ -26,11 +28,12 @@
 #define ARGS_MAX  256
 #define TEXT_MAX  16384 /* bytes of all arguments */
 #define SAY_MAX   512   /* bytes of QEMU's last line */
-#define FDS_FIXED 4
+#define FDS_FIXED 5
+#define WORD_MAX  32 /* bytes of a string of QMP that we want to know */
 #define MAX_FDS   (FDS_FIXED + VHOST_DEVICES_MAX)
 
 /* Numbers of descriptors in the child. */
-enum { FD_SAY = PROC_FD_BASE, FD_RAM, FD_KERNEL, FD_INITRD, FD_DEVICES };
+enum { FD_SAY = PROC_FD_BASE, FD_RAM, FD_KERNEL, FD_INITRD, FD_QMP, FD_DEVICES };
 
 _Static_assert(MAX_FDS <= PROC_FDS_MAX, "all of them can be handed over");
 
@@ -51,6 +54,11 @@ struct qemu {
 	char say[SAY_MAX];      /* its last line */
 	size_t say_len;
 	bool say_is_full; /* the line goes on */
+
+	struct loop_fd qmp_src; /* ->fd: QEMU's monitor; owned */
+	char word[WORD_MAX];    /* since the last quotation mark */
+	size_t word_len;
+	bool is_off; /* the guest has switched the machine off */
 
 	/* Command line. */
 	const char *argv[ARGS_MAX + 1];
@@ -82,6 +90,7 @@ int qemu_create(const struct vm_config *c, struct loop *main_loop,
 	*q = (struct qemu){ .c = c, .loop = main_loop, .end = end, .arg = arg };
 	q->proc = PROC_NONE;
 	q->say_src.fd = -1;
+	q->qmp_src.fd = -1;
 	q->ram = (struct vhost_ram){ .fd = -1, .len = c->c.ram_mib * MIB };
 
 	struct vhost_conf conf = { .lost = on_lost, .arg = q };
@@ -109,11 +118,13 @@ void qemu_destroy(struct qemu *q)
 		return;
 	loop_del(&q->end_src);
 	loop_del(&q->say_src);
+	loop_del(&q->qmp_src);
 	fd_drop(&q->proc.pidfd);
 	vhost_destroy(q->vhost);
 	for (unsigned i = 0; i < q->n; i++)
 		fd_drop(&q->sock[i]);
 	fd_drop(&q->say_src.fd);
+	fd_drop(&q->qmp_src.fd);
 	shm_unmap(q->ram.host, q->ram.len);
 	fd_drop(&q->ram.fd);
 	free(q);
@@ -239,6 +250,10 @@ static void build(struct qemu *q, const char *cmdline)
 	path_of(q->c->kernel_fd, kernel, sizeof(kernel));
 	add_program(q, kernel);
 	args(q, fixed, ARRAY_LEN(fixed));
+	arg(q, "-chardev");
+	arg(q, "socket,id=qmp,fd=%d", FD_QMP);
+	arg(q, "-mon");
+	arg(q, "chardev=qmp,mode=control");
 	arg(q, "-name");
 	arg(q, "%s", q->c->c.name);
 	arg(q, "-smp");
@@ -303,6 +318,44 @@ static void on_say(struct loop_fd *src, unsigned events)
 		loop_del(src);
 }
 
+/*
+ * QEMU ends with status 0 whether the guest reset the machine or switched it off; its monitor says
+ * which, as the reason of the event SHUTDOWN.  No other string of QMP is that word.
+ */
+static void heed_qmp(struct qemu *q, const char *p, size_t len)
+{
+	static const char off[] = "guest-shutdown";
+
+	for (size_t i = 0; i < len; i++) {
+		if (p[i] != '"') {
+			if (q->word_len < sizeof(q->word))
+				q->word[q->word_len++] = p[i];
+			continue;
+		}
+		if (q->word_len == strlen(off) && memcmp(q->word, off, q->word_len) == 0)
+			q->is_off = true;
+		q->word_len = 0;
+	}
+}
+
+static void drain_qmp(struct qemu *q)
+{
+	char buf[SAY_MAX];
+	ssize_t n;
+
+	while ((n = read(q->qmp_src.fd, buf, sizeof(buf))) > 0)
+		heed_qmp(q, buf, (size_t)n);
+}
+
+static void on_qmp(struct loop_fd *src, unsigned events)
+{
+	struct qemu *q = container_of(src, struct qemu, qmp_src);
+
+	drain_qmp(q);
+	if (events & LOOP_HUP)
+		loop_del(src);
+}
+
 static void on_end(struct loop_fd *src, unsigned events)
 {
 	struct qemu *q = container_of(src, struct qemu, end_src);
@@ -313,10 +366,11 @@ static void on_end(struct loop_fd *src, unsigned events)
 	(void)events;
 	loop_del(src);
 	drain_say(q);
+	drain_qmp(q);
 	if (proc_reap(&q->proc, -1, &status) < 0)
 		return;
 	if (status == 0) {
-		q->end(q->arg, CTL_END_RESET, NULL);
+		q->end(q->arg, q->is_off ? CTL_END_POWEROFF : CTL_END_RESET, NULL);
 		return;
 	}
 	proc_describe(status, how, sizeof(how));
@@ -334,7 +388,7 @@ static const char *variable(const char *name)
 	return NULL;
 }
 
-static int spawn(struct qemu *q, int say, struct err *e)
+static int spawn(struct qemu *q, int say, int qmp, struct err *e)
 {
 	/* The child is pecten-vm first, whose libraries may lie in a folder of their own. */
 	const char *const env[] = { "LC_ALL=C", variable("LD_LIBRARY_PATH="), NULL };
@@ -345,6 +399,7 @@ static int spawn(struct qemu *q, int say, struct err *e)
 					.fds = fds,
 					.nfds = FDS_FIXED + q->n };
 
+	fds[FD_QMP - PROC_FD_BASE] = qmp;
 	/* A number has to be taken even where there is no initramfs. */
 	fds[FD_INITRD - PROC_FD_BASE] = q->c->initrd_fd >= 0 ? q->c->initrd_fd : q->c->kernel_fd;
 	for (unsigned i = 0; i < q->n; i++)
@@ -354,6 +409,9 @@ static int spawn(struct qemu *q, int say, struct err *e)
 
 int qemu_launch(struct qemu *q, const char *cmdline, struct err *e)
 {
+	/* Said before QEMU is there to hear it: events come only after it. */
+	static const char hello[] = "{\"execute\": \"qmp_capabilities\"}\n";
+	int qmp[2];
 	int say[2];
 
 	build(q, cmdline);
@@ -363,8 +421,18 @@ int qemu_launch(struct qemu *q, const char *cmdline, struct err *e)
 		return err_errno(e, "cannot make a pipe");
 	q->say_src = (struct loop_fd){ .fd = say[0], .fn = on_say };
 
-	int r = spawn(q, say[1], e);
-	(void)close(say[1]);
+	AUTO_FD say_theirs = say[1];
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, qmp) < 0)
+		return err_errno(e, "cannot make a socket pair");
+	q->qmp_src = (struct loop_fd){ .fd = qmp[0], .fn = on_qmp };
+	AUTO_FD qmp_theirs = qmp[1];
+	int r = fd_write_full(qmp[0], hello, sizeof(hello) - 1);
+	if (r == 0)
+		r = fd_set_nonblock(qmp[0]);
+	if (r < 0)
+		return err_set(e, r, "cannot speak to QEMU: %s", strerror(-r));
+
+	r = spawn(q, say_theirs, qmp_theirs, e);
 	for (unsigned i = 0; i < q->n; i++)
 		fd_drop(&q->sock[i]);
 	q->c = NULL;
@@ -378,6 +446,8 @@ int qemu_start(struct qemu *q, struct err *e)
 	q->end_src = (struct loop_fd){ .fd = q->proc.pidfd, .fn = on_end };
 	if (r == 0)
 		r = loop_add(q->loop, &q->say_src, LOOP_READ);
+	if (r == 0)
+		r = loop_add(q->loop, &q->qmp_src, LOOP_READ);
 	if (r == 0)
 		r = loop_add(q->loop, &q->end_src, LOOP_READ);
 	return r < 0 ? err_set(e, r, "cannot serve QEMU: %s", strerror(-r)) : 0;

@@ -260,6 +260,14 @@ def test_stop_and_panic():
         equal(b"the guest's kernel crashed" in err and b"sysrq" in err, True, err)
 
 
+def test_guest_ends_machine():
+    """a guest that switches the machine off, or reboots it, is reported as what it did"""
+    for word, says_what in (("0x4321fedc", "switched the machine off"), ("0x1234567", "rebooted")):
+        result = run("python3", "-c", f"import ctypes; ctypes.CDLL(None).reboot({word})",
+                     options=["--allow-reboot"])
+        says(ok(result, 125), says_what)
+
+
 def test_no_qemu():
     """no QEMU, an old one and none at all are explained with the remedy"""
     with tempfile.TemporaryDirectory() as d:
