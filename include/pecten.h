@@ -131,7 +131,8 @@ enum pecten_gpu {
 
 /**
  * pecten_vm_set_gpu() - let the guest compute on the host's GPU, through Vulkan
- * @memory_mib:	memory that the guest may share with the GPU, in MiB; 0: half of the host's RAM
+ * @memory_mib:	GPU memory that all programs of the guest may have together, in MiB; 0: half of the
+ *		host's RAM for what they can map, and no limit for what lies on the GPU alone
  *
  * Each Vulkan instance in the guest is served by a process of its own on the host.
  */

@@ -63,7 +63,7 @@ static const struct opt opts[] = {
 	{ "vsock",        0,   "PORT:SOCKET[:listen]", "join a vsock port of the guest and a unix socket", opt_strings, OPT_FIELD(struct conf, vsocks), OPT_REPEAT },
 	{ "allow-reboot", 0,   NULL,    "let the command reboot the guest",       opt_flag,    OPT_FIELD(struct conf, allow_reboot), 0 },
 	{ "gpu",          0,   "WHEN",  "auto (the default: if the host has a Vulkan driver), on, off", opt_string, OPT_FIELD(struct conf, gpu), 0 },
-	{ "gpu-memory",   0,   "SIZE",  "memory shared with the GPU at most (half of the host's)", opt_mib, OPT_FIELD(struct conf, gpu_mib), 0 },
+	{ "gpu-memory",   0,   "SIZE",  "GPU memory of the guest at most (default: half of the host's RAM, for what it maps)", opt_mib, OPT_FIELD(struct conf, gpu_mib), 0 },
 	{ "engine",       0,   "ENGINE", "auto (the default), kvm or qemu",             opt_string,  OPT_FIELD(struct conf, engine),       0 },
 	{ "kernel",       0,   "FILE",  "vmlinux or bzImage instead of the usual one", opt_string, OPT_FIELD(struct conf, kernel),     0 },
 	{ "initramfs",    0,   "FILE",  "from tools/mkinitramfs, for --kernel",   opt_string,  OPT_FIELD(struct conf, initramfs),    0 },
