@@ -491,12 +491,12 @@ static void a_dead_renderers_rings_say_so(void **state)
 	_Atomic uint32_t *words = (_Atomic uint32_t *)x->window.host;
 	struct ctx_msg m = { .type = CTX_MSG_RING, .res_id = 10, .offset = OFF };
 
-	make_blob(x, dead, 1, 10, 3 * PAGE, NULL);
+	make_blob(x, dead, 1, 10, (uint64_t)3 * PAGE, NULL);
 	make_blob(x, dead, 1, 11, PAGE, NULL);
 	make_blob(x, alive, 2, 12, PAGE, NULL);
 	assert_int_equal(ask_map(x, 10, 0), VIRTIO_GPU_RESP_OK_MAP_INFO);
-	assert_int_equal(ask_map(x, 11, 3 * PAGE), VIRTIO_GPU_RESP_OK_MAP_INFO);
-	assert_int_equal(ask_map(x, 12, 4 * PAGE), VIRTIO_GPU_RESP_OK_MAP_INFO);
+	assert_int_equal(ask_map(x, 11, (uint64_t)3 * PAGE), VIRTIO_GPU_RESP_OK_MAP_INFO);
+	assert_int_equal(ask_map(x, 12, (uint64_t)4 * PAGE), VIRTIO_GPU_RESP_OK_MAP_INFO);
 	say(x, dead, &m, -1);
 	m = (struct ctx_msg){ .type = CTX_MSG_RING, .res_id = 12 };
 	say(x, alive, &m, -1);
