@@ -358,7 +358,7 @@ def main():
     ap.add_argument("--cpus", type=int, default=2)
     ap.add_argument("--memory", default="1G")
     ap.add_argument("--kills", type=int, default=4)
-    ap.add_argument("--tokens", type=int, default=64, help="that a machine to be killed generates")
+    ap.add_argument("--tokens", type=int, default=32, help="that a machine to be killed generates")
     ap.add_argument("--seed", type=int, default=int(time.time()))
     ap.add_argument("--cycles", type=int, default=20)
     ap.add_argument("--requests", type=int, default=6)
