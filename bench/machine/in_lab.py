@@ -125,24 +125,46 @@ def boot(rounds):
         print("   ", dict(got[0]["reasons"].most_common(8)))
 
 
-def resident(pid):
-    """KiB of a VM process that are not the guest's RAM."""
-    total = ram = 0
-    size = 0
+def mappings(pid):
+    """What a VM process has resident, KiB: (what is mapped, its size, {Rss, Pss, ...})."""
     with open(f"/proc/{pid}/smaps", encoding="ascii") as f:
         for line in f:
+            head = re.match(r"[0-9a-f]+-[0-9a-f]+ (\S+) \S+ \S+ \d+ *(.*)", line)
+            if head:
+                name, size, sums = head[2], 0, {}
+                continue
             key, _, value = line.partition(":")
-            if key == "Size":
+            if key == "VmFlags":
+                yield name, size, sums
+            elif key == "Size":
                 size = int(value.split()[0])
-            elif key == "Rss":
-                rss = int(value.split()[0])
-                total += rss
-                if size >= MIB * 1024 // 2:
-                    ram += rss
-    return total - ram, ram
+            else:
+                sums[key] = int(value.split()[0])
+
+
+def kind_of(name, size):
+    """Groups of mappings that have one remedy."""
+    if size >= MIB * 1024 // 2:
+        return "the guest's RAM"
+    if name.startswith("/"):
+        base = os.path.basename(name)
+        return base if base.startswith(("pecten", "lib")) else "other files"
+    if name:
+        return name
+    return {1024: "stacks of threads", 132: "heaps of threads"}.get(size, "other anonymous memory")
+
+
+def resident(pid):
+    kinds = collections.defaultdict(collections.Counter)
+    for name, size, sums in mappings(pid):
+        kinds[kind_of(name, size)].update(
+            {"rss": sums["Rss"], "pss": sums["Pss"],
+             "own": sums["Private_Clean"] + sums["Private_Dirty"], "dirty": sums["Private_Dirty"]})
+    return kinds
 
 
 def memory(rounds):
+    """Resident memory without the guest's RAM, after the guest has read much of a share."""
     found = []
     for _ in range(rounds):
         p = subprocess.Popen(["pecten", "run", "--engine", "kvm", "-m", f"{MIB}M", "-v", "/tmp:/mnt",
@@ -158,8 +180,13 @@ def memory(rounds):
         with open(f"/proc/{p.pid}/status", encoding="ascii") as f:
             cli = re.search(r"VmRSS:\s*(\d+)", f.read())[1]
         p.communicate()
-    own = statistics.median(f[0] for f in found)
-    print(f"pecten-vm: {own:.0f} KiB without the guest's RAM, {threads} threads; pecten: {cli} KiB")
+    for kind, sums in sorted(found[0].items(), key=lambda k: -k[1]["rss"]):
+        print(f"{kind:24}" + "".join(f"{k} {v:6} " for k, v in sums.items()))
+    for what in ("rss", "pss", "own", "dirty"):
+        own = statistics.median(sum(s[what] for k, s in f.items() if k != "the guest's RAM")
+                                for f in found)
+        print(f"pecten-vm without the guest's RAM: {what} {own:.0f} KiB")
+    print(f"{threads} threads; pecten: rss {cli} KiB")
 
 
 def read_result(path):

@@ -94,6 +94,31 @@ static void waiting_ends_by_signal_or_by_time(void **state)
 	mutex_fini(&f.lock);
 }
 
+static void *measure_stack(void *arg)
+{
+	pthread_attr_t attr;
+
+	assert_int_equal(pthread_getattr_np(pthread_self(), &attr), 0);
+	assert_int_equal(pthread_attr_getstacksize(&attr, arg), 0);
+	pthread_attr_destroy(&attr);
+	return NULL;
+}
+
+static void our_stacks_have_no_room_for_a_huge_page(void **state)
+{
+	size_t ours = 0;
+	size_t deep = 0;
+	pthread_t t;
+
+	(void)state;
+	assert_int_equal(thread_start(&t, "ours", measure_stack, &ours), 0);
+	pthread_join(t, NULL);
+	assert_int_equal(thread_start_deep(&t, "deep", measure_stack, &deep), 0);
+	pthread_join(t, NULL);
+	assert_true(ours <= THREAD_STACK);
+	assert_true(deep > ours);
+}
+
 static void mappings_are_traced_to_their_descriptor(void **state)
 {
 	struct mapwatch w;
@@ -131,6 +156,7 @@ int main(void)
 		cmocka_unit_test(descriptors_travel_and_superfluous_ones_are_closed),
 		cmocka_unit_test(shared_memory_cannot_be_resized),
 		cmocka_unit_test(waiting_ends_by_signal_or_by_time),
+		cmocka_unit_test(our_stacks_have_no_room_for_a_huge_page),
 		cmocka_unit_test(mappings_are_traced_to_their_descriptor),
 	};
 

@@ -27,7 +27,8 @@ int cond_wait_until(struct cond *c, struct mutex *m, uint64_t deadline_ns)
 	return -pthread_cond_timedwait(&c->c, &m->m, &ts);
 }
 
-int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)
+static int start(pthread_t *t, const char *name, const pthread_attr_t *attr, void *(*fn)(void *),
+		 void *arg)
 {
 	sigset_t all;
 	sigset_t old;
@@ -36,13 +37,32 @@ int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)
 	/* Signals are the main thread's business. */
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	int r = pthread_create(t, NULL, fn, arg);
+	int r = pthread_create(t, attr, fn, arg);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (r != 0)
 		return -r;
 	(void)snprintf(shown, sizeof(shown), "%s", name);
 	(void)pthread_setname_np(*t, shown);
 	return 0;
+}
+
+int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)
+{
+	pthread_attr_t attr;
+	int r = pthread_attr_init(&attr);
+
+	if (r != 0)
+		return -r;
+	r = -pthread_attr_setstacksize(&attr, THREAD_STACK);
+	if (r == 0)
+		r = start(t, name, &attr, fn, arg);
+	(void)pthread_attr_destroy(&attr);
+	return r;
+}
+
+int thread_start_deep(pthread_t *t, const char *name, void *(*fn)(void *), void *arg)
+{
+	return start(t, name, NULL, fn, arg);
 }
 
 uint64_t clock_now_ns(void)

@@ -8,6 +8,12 @@
 
 #include "util/compiler.h"
 
+/*
+ * Bytes.  Less than a huge page, which the kernel otherwise makes of the first byte of a stack that
+ * happens to hold an aligned one: 2 MiB resident for every such thread.
+ */
+#define THREAD_STACK (1U << 20)
+
 struct CAPABILITY("mutex") mutex {
 	pthread_mutex_t m;
 };
@@ -73,12 +79,17 @@ static inline void cond_broadcast(struct cond *c)
 }
 
 /**
- * thread_start() - start a thread with all signals blocked
+ * thread_start() - start a thread of our own code, with all signals blocked and THREAD_STACK of
+ * stack
  * @name:	shown by ps and gdb; at most 15 bytes are kept
  *
  * Return: 0, or -errno; the caller joins @t
  */
 int thread_start(pthread_t *t, const char *name, void *(*fn)(void *), void *arg) MUST_CHECK;
+
+/* The same with as much stack as the system gives: for threads that call drivers and their
+ * compilers. */
+int thread_start_deep(pthread_t *t, const char *name, void *(*fn)(void *), void *arg) MUST_CHECK;
 
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t clock_now_ns(void);

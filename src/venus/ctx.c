@@ -318,7 +318,7 @@ int venus_ctx_destroy(struct venus_ctx *ctx)
 	e->ctx = ctx;
 	mutex_init(&e->lock);
 	cond_init(&e->cond);
-	if (thread_start(&thread, "venus-end", ending_main, e) < 0) {
+	if (thread_start_deep(&thread, "venus-end", ending_main, e) < 0) {
 		ending_free(e);
 		return -ETIMEDOUT;
 	}

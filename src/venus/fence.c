@@ -312,7 +312,7 @@ int venus_queue_fence(struct venus_queue *q, uint64_t fence_id)
 	(void)atomic_fetch_add_explicit(&q->asked, 1, memory_order_release);
 	int r = 0;
 	if (!q->has_thread && !q->stop) {
-		r = thread_start(&q->thread, "venus-fence", fence_main, q);
+		r = thread_start_deep(&q->thread, "venus-fence", fence_main, q);
 		q->has_thread = r == 0;
 		if (r < 0) {
 			list_del(&req->node);

@@ -68,7 +68,7 @@ static void *monitor_main(void *arg)
 
 int venus_monitor_start(struct venus_ctx *ctx)
 {
-	int r = thread_start(&ctx->monitor, "venus-monitor", monitor_main, ctx);
+	int r = thread_start_deep(&ctx->monitor, "venus-monitor", monitor_main, ctx);
 
 	ctx->has_monitor = r == 0;
 	return r;

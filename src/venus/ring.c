@@ -332,7 +332,7 @@ void venus_do_vkCreateRingMESA(struct venus_dec *d, struct venus_args_vkCreateRi
 	r->priority = prio ? prio->priority : 0;
 	if (r->monitor_ns)
 		status_set(r, STATUS_ALIVE);
-	if (thread_start(&r->thread, "venus-ring", ring_main, r) < 0) {
+	if (thread_start_deep(&r->thread, "venus-ring", ring_main, r) < 0) {
 		venus_dec_fatal(d, "got no thread for its ring");
 		return;
 	}
