@@ -486,17 +486,21 @@ def test_tty_keys():
     t.send(b"sh -c 'echo here; exec sleep 1000'\n")
     t.expect(rb"[\r\n]here\r\n")
     t.send(b"\x03")
-    t.expect(rb"\^C")
+    t.expect(rb"\^C(?s:.*)ready> ")
     t.send(b"echo rc=$?\n")
-    t.expect(rb"rc=130")
-    t.send(b"sh -c 'echo here; exec sleep 1001'\n")
+    t.expect(rb"rc=130\r\n(?s:.*)ready> ")
+    # One process: a shell that is between vfork() and its child's execve() cannot be stopped.  It is
+    # ended by a key, since nobody knows when bash tells of a job that was killed.
+    t.send(b"sh -c 'trap \"echo on\" CONT; echo here; while :; do read x; done'\n")
     t.expect(rb"[\r\n]here\r\n")
     t.send(b"\x1a")
-    t.expect(rb"Stopped")
-    t.send(b"echo rc=$?; kill -9 %1\n")
-    t.expect(rb"rc=148")
-    t.send(b"wait; (echo sub; exit 5)\n")
-    t.expect(rb"sub\r\n[^\r]*ready> ")  # Ctrl-D is for a shell that reads
+    t.expect(rb"Stopped(?s:.*)ready> ")
+    t.send(b"echo rc=$?; fg\n")
+    t.expect(rb"rc=148\r\n(?s:.*)[\r\n]on\r\n")
+    t.send(b"\x03")
+    t.expect(rb"\^C(?s:.*)ready> ")
+    t.send(b"(echo sub; exit 5)\n")
+    t.expect(rb"[\r\n]sub\r\n(?s:.*)ready> ")  # Ctrl-D is for a shell that reads
     t.send(b"\x04")
     t.end(5)
 
