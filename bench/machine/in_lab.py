@@ -190,14 +190,18 @@ def memory(rounds):
 
 
 def read_result(path):
-    with open(path, "rb") as f:
-        text = f.read(2048).split(b"\0")[0].decode()
+    """Milliseconds, by what the guest has done."""
+    try:
+        with open(path, "rb") as f:
+            text = f.read(2048).split(b"\0")[0].decode()
+    except FileNotFoundError:
+        return None
     got = {}
     for line in text.splitlines():
         key, value = line.split()
         if key in ("failed", "short"):
-            raise SystemExit(f"{path}: {line}")
-        got[key if key not in got else "small_" + key] = int(value) / 1000
+            raise SystemExit(f"{path}: {text}")
+        got[key.removesuffix("_us")] = int(value) / 1000
     return got
 
 
@@ -240,10 +244,19 @@ def files(rounds):
                 with_virtiofsd(f"{os.getcwd()}/share", qemu(
                     "bench=fs benchdir=/mnt", "-chardev", "socket,id=f,path=fs.sock", "-device",
                     "vhost-user-fs-device,chardev=f,tag=pecten,queue-size=1024", shared=True))
-            got.append(read_result("disk" if "blk" in name else "share/result"))
-            print("#", name, got[-1], flush=True)
-    for name, got in runs.items():
-        print(f"{name:20}", {k: round(statistics.median(r[k] for r in got)) for k in got[0]})
+            result = read_result("disk" if "blk" in name else "share/result")
+            if result:
+                got.append(result)
+            print("#", name, result, flush=True)
+    for ours, theirs in (("pecten fs", "QEMU and virtiofsd"), ("pecten blk", "QEMU blk")):
+        if not runs[ours] or not runs[theirs]:
+            continue
+        print(f"{'':14}{ours:>20}{theirs:>20}  ratio of times, median (least, most)")
+        for what in runs[ours][0]:
+            a, b = [r[what] for r in runs[ours]], [r[what] for r in runs[theirs]]
+            ratios = [x / y for x, y in zip(a, b)]
+            print(f"{what:14}{statistics.median(a):17.0f} ms{statistics.median(b):17.0f} ms  "
+                  f"{statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f})")
 
 
 def main():
