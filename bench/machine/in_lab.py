@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-# lab-limit: 2400
-# lab-args-by-hand: boot 5
-# lab-args-by-hand: memory 3
-# lab-args-by-hand: files 3
+# lab-limit: 900
+# lab-args-by-hand: boot
+# lab-args-by-hand: memory
+# lab-args-by-hand: files
 """Measures pecten-vm against QEMU's microvm and kvmtool, inside the emulated machine of tests/lab.
 
-  in_lab.py boot|memory|files ROUNDS
+  in_lab.py boot|memory|files		one round of each way, one after the other
+  in_lab.py sum boot|memory|files	the medians of all rounds on stdin
 
-All get the same kernel, command line and initramfs (bench/machine/guest.c is its init); rounds are
-interleaved, medians are printed.  KVM's tracepoints tell when a vCPU first runs and when the guest's
-program does.  See bench/machine/run, which starts this.
+All get the same kernel, command line and initramfs (bench/machine/guest.c is its init).  KVM's
+tracepoints tell when a vCPU first runs and when the guest's program does.  A round is a test of its
+own, since an emulated machine may be lost.  See bench/machine/run, which starts this.
 """
 import collections
+import json
 import os
 import re
 import shutil
@@ -21,7 +23,7 @@ import subprocess
 import sys
 import time
 
-LAB = os.environ["LAB"]
+LAB = os.environ.get("LAB", "")
 TRACE = "/sys/kernel/tracing"
 MIB = 256
 WORDS = "quiet reboot=t panic=-1 tsc=reliable no_timer_check mitigations=off nokaslr audit=0"
@@ -86,14 +88,15 @@ def traced(argv, limit=120):
             "exits": sum(exits.values()), "reasons": exits}
 
 
-def show(name, runs, keys, base=None):
-    medians = {k: statistics.median(r[k] for r in runs) for k in keys}
-    print(f"{name:24}" + "".join(f"{k} {medians[k]:8.0f}  " for k in keys)
-          + (f"ratio {medians[keys[-2]] / base:.2f}" if base else ""), flush=True)
-    return medians
+def tell(way, values):
+    """One result, for sum; and to the console, for who waits."""
+    line = json.dumps([way, values])
+    print("DATA " + line, flush=True)
+    with open("/dev/console", "w", encoding="ascii") as f:
+        f.write(line + "\n")
 
 
-def boot(rounds):
+def boot():
     subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACE], check=False)
     write("trace_clock", "mono")
     write("buffer_size_kb", "65536")
@@ -108,21 +111,22 @@ def boot(rounds):
     }
     if os.path.exists(f"{LAB}/bin/lkvm-static"):
         ways["kvmtool, bzImage"] = kvmtool("bench=boot")
-    runs = {name: [] for name in ways}
-    for n in range(rounds):
-        for name, argv in ways.items():
-            got = traced(argv)
-            if got:
-                runs[name].append(got)
-            print(f"# {n} {name}: " + (f"{got['to program']:.0f} ms" if got else
-                                       "no sign of the guest"), flush=True)
+    for name, argv in ways.items():
+        got = traced(argv)
+        if got:
+            tell(name, got)
+        else:
+            print(f"{name}: no sign of the guest", flush=True)
+
+
+def sum_boot(runs):
     keys = ["vmm", "guest", "all", "to program", "exits"]
-    base = statistics.median(r["to program"] for r in runs["pecten, ELF"])
+    base = statistics.median(r["to program"] for r in runs["QEMU microvm, ELF"])
     for name, got in runs.items():
-        if not got:
-            continue
-        show(name, got, keys, base)
-        print("   ", dict(got[0]["reasons"].most_common(8)))
+        medians = {k: statistics.median(r[k] for r in got) for k in keys}
+        print(f"{name:20}" + "".join(f"{k} {medians[k]:6.0f}  " for k in keys)
+              + f"ratio {medians['to program'] / base:.2f}  of {len(got)}")
+        print("   ", dict(collections.Counter(got[0]["reasons"]).most_common(8)))
 
 
 def mappings(pid):
@@ -163,30 +167,31 @@ def resident(pid):
     return kinds
 
 
-def memory(rounds):
+def memory():
     """Resident memory without the guest's RAM, after the guest has read much of a share."""
-    found = []
-    for _ in range(rounds):
-        p = subprocess.Popen(["pecten", "run", "--engine", "kvm", "-m", f"{MIB}M", "-v", "/tmp:/mnt",
-                              os.environ["ROOT"], "--", "sh", "-c",
-                              "ls -lR /usr/lib >/dev/null; echo up; cat"], env=ENV,
-                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        p.stdout.readline()
-        vm = subprocess.run(["pgrep", "-x", "pecten-vm"], stdout=subprocess.PIPE, text=True,
-                            check=True).stdout.split()[0]
-        with open(f"/proc/{vm}/status", encoding="ascii") as f:
-            threads = re.search(r"Threads:\s*(\d+)", f.read())[1]
-        found.append(resident(vm))
-        with open(f"/proc/{p.pid}/status", encoding="ascii") as f:
-            cli = re.search(r"VmRSS:\s*(\d+)", f.read())[1]
-        p.communicate()
-    for kind, sums in sorted(found[0].items(), key=lambda k: -k[1]["rss"]):
+    p = subprocess.Popen(["pecten", "run", "--engine", "kvm", "-m", f"{MIB}M", "-v", "/tmp:/mnt",
+                          os.environ["ROOT"], "--", "sh", "-c",
+                          "ls -lR /usr/lib >/dev/null; echo up; cat"], env=ENV,
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    p.stdout.readline()
+    vm = subprocess.run(["pgrep", "-x", "pecten-vm"], stdout=subprocess.PIPE, text=True,
+                        check=True).stdout.split()[0]
+    kinds = resident(vm)
+    for kind, sums in sorted(kinds.items(), key=lambda k: -k[1]["rss"]):
         print(f"{kind:24}" + "".join(f"{k} {v:6} " for k, v in sums.items()))
-    for what in ("rss", "pss", "own", "dirty"):
-        own = statistics.median(sum(s[what] for k, s in f.items() if k != "the guest's RAM")
-                                for f in found)
-        print(f"pecten-vm without the guest's RAM: {what} {own:.0f} KiB")
-    print(f"{threads} threads; pecten: rss {cli} KiB")
+    values = {what: sum(s[what] for k, s in kinds.items() if k != "the guest's RAM")
+              for what in ("rss", "pss", "own", "dirty")}
+    for key, pid, pattern in (("threads", vm, r"Threads:\s*(\d+)"),
+                              ("rss of pecten", p.pid, r"VmRSS:\s*(\d+)")):
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            values[key] = int(re.search(pattern, f.read())[1])
+    p.communicate()
+    tell("pecten-vm without the guest's RAM", values)
+
+
+def sum_memory(runs):
+    for name, got in runs.items():
+        print(name + ", KiB:", {k: statistics.median(r[k] for r in got) for k in got[0]})
 
 
 def read_result(path):
@@ -222,45 +227,59 @@ def with_virtiofsd(folder, argv):
     d.wait()
 
 
-def files(rounds):
-    runs = {name: [] for name in ("pecten fs", "QEMU and virtiofsd", "pecten blk", "QEMU blk")}
+def files():
     quiet = {"env": ENV, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL,
              "stderr": subprocess.DEVNULL, "timeout": 300, "check": False}
-    for _ in range(rounds):
-        for name, got in runs.items():
-            shutil.rmtree("share", ignore_errors=True)
-            os.mkdir("share")
-            with open("disk", "wb") as f:
-                f.truncate(80 << 20)
-            if name == "pecten fs":
-                subprocess.run(pecten("bench=fs benchdir=/mnt/share0", "-s",
-                                      f"share0={os.getcwd()}/share"), **quiet)
-            elif name == "pecten blk":
-                subprocess.run(pecten("bench=blk", "-d", "disk"), **quiet)
-            elif name == "QEMU blk":
-                subprocess.run(qemu("bench=blk", "-drive", "if=none,id=d,file=disk,format=raw",
-                                    "-device", "virtio-blk-device,drive=d"), **quiet)
-            else:
-                with_virtiofsd(f"{os.getcwd()}/share", qemu(
-                    "bench=fs benchdir=/mnt", "-chardev", "socket,id=f,path=fs.sock", "-device",
-                    "vhost-user-fs-device,chardev=f,tag=pecten,queue-size=1024", shared=True))
-            result = read_result("disk" if "blk" in name else "share/result")
-            if result:
-                got.append(result)
-            print("#", name, result, flush=True)
+    for name in ("pecten fs", "QEMU and virtiofsd", "pecten blk", "QEMU blk"):
+        shutil.rmtree("share", ignore_errors=True)
+        os.mkdir("share")
+        with open("disk", "wb") as f:
+            f.truncate(80 << 20)
+        if name == "pecten fs":
+            subprocess.run(pecten("bench=fs benchdir=/mnt/share0", "-s",
+                                  f"share0={os.getcwd()}/share"), **quiet)
+        elif name == "pecten blk":
+            subprocess.run(pecten("bench=blk", "-d", "disk"), **quiet)
+        elif name == "QEMU blk":
+            subprocess.run(qemu("bench=blk", "-drive", "if=none,id=d,file=disk,format=raw",
+                                "-device", "virtio-blk-device,drive=d"), **quiet)
+        else:
+            with_virtiofsd(f"{os.getcwd()}/share", qemu(
+                "bench=fs benchdir=/mnt", "-chardev", "socket,id=f,path=fs.sock", "-device",
+                "vhost-user-fs-device,chardev=f,tag=pecten,queue-size=1024", shared=True))
+        result = read_result("disk" if "blk" in name else "share/result")
+        if result:
+            tell(name, result)
+        else:
+            print(f"{name}: no result", flush=True)
+
+
+def sum_files(runs):
     for ours, theirs in (("pecten fs", "QEMU and virtiofsd"), ("pecten blk", "QEMU blk")):
-        if not runs[ours] or not runs[theirs]:
-            continue
         print(f"{'':14}{ours:>20}{theirs:>20}  ratio of times, median (least, most)")
-        for what in runs[ours][0]:
-            a, b = [r[what] for r in runs[ours]], [r[what] for r in runs[theirs]]
+        pairs = list(zip(runs[ours], runs[theirs]))
+        for what in pairs[0][0]:
+            a, b = [r[what] for r, _ in pairs], [r[what] for _, r in pairs]
             ratios = [x / y for x, y in zip(a, b)]
             print(f"{what:14}{statistics.median(a):17.0f} ms{statistics.median(b):17.0f} ms  "
                   f"{statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f})")
+        print(f"({len(pairs)} rounds)")
+
+
+def add_up(what):
+    runs = collections.defaultdict(list)
+    lines = [line.partition("DATA ")[2] for line in sys.stdin]
+    for line in dict.fromkeys(filter(None, lines)):
+        way, values = json.loads(line)
+        runs[way].append(values)
+    {"boot": sum_boot, "memory": sum_memory, "files": sum_files}[what](runs)
 
 
 def main():
-    {"boot": boot, "memory": memory, "files": files}[sys.argv[1]](int(sys.argv[2]))
+    if sys.argv[1] == "sum":
+        add_up(sys.argv[2])
+    else:
+        {"boot": boot, "memory": memory, "files": files}[sys.argv[1]]()
 
 
 if __name__ == "__main__":
