@@ -4,13 +4,19 @@
  * socket that the renderer was given as its client (SOCK_SEQPACKET): each packet is a struct
  * ctx_msg, CTX_MSG_SUBMIT with commands behind it, some with a descriptor.
  *
- *	device -> renderer	CTX_MSG_BEGIN		once, first; the context's name behind it
- *				CTX_MSG_SUBMIT		commands, and a fence behind them
- *				CTX_MSG_CREATE_BLOB	answered by CTX_MSG_BLOB
- *				CTX_MSG_IMPORT		with a descriptor, answered by
- *CTX_MSG_IMPORTED CTX_MSG_UNREF renderer -> device	CTX_MSG_RETIRED		for each fence
- *				CTX_MSG_LOST		the context is fatal; once, at any time
- *				CTX_MSG_RING		where a ring's status is
+ * From the device:
+ *
+ *	CTX_MSG_BEGIN		once, first; the context's name behind it
+ *	CTX_MSG_SUBMIT		commands, and a fence behind them
+ *	CTX_MSG_CREATE_BLOB	answered by CTX_MSG_BLOB
+ *	CTX_MSG_IMPORT		with a descriptor; answered by CTX_MSG_IMPORTED
+ *	CTX_MSG_UNREF
+ *
+ * From the renderer, besides the answers:
+ *
+ *	CTX_MSG_RETIRED		for each fence
+ *	CTX_MSG_LOST		the context is fatal; once, at any time
+ *	CTX_MSG_RING		where a ring's status is
  *
  * The renderer carries messages out in their order.  When the device has shut the socket down for
  * writing, it ends the context: all fences retire, then it closes the socket.  The device checks

@@ -243,10 +243,6 @@ def told(h):
                      for who, x in sorted(h.items()))
 
 
-def renderers(machine):
-    return sum(vm.role(pid) == "pecten-renderer" for pid in vm.tree([machine.proc.pid]))
-
-
 def run_clients(session, n, a):
     script = (f"i=0; while [ $i -lt {n} ]; do {vm.CLIENTS_AT}/gpu_compute saxpy >/tmp/said 2>&1 || "
               "{ cat /tmp/said; exit 1; }; i=$((i + 1)); done")
@@ -258,8 +254,8 @@ def run_clients(session, n, a):
 def cycles(a, machine):
     session = machine.session()
     run_clients(session, min(WARM_CYCLES, a.cycles), a)
-    if not wait_for(lambda: renderers(machine) == 1):
-        raise guest.Failure(f"{renderers(machine)} renderers after the first clients: not just a spare one")
+    if not wait_for(lambda: len(vm.renderers(machine)) == 1):
+        raise guest.Failure(f"{len(vm.renderers(machine))} renderers after the first clients: not just a spare one")
     before, start, done = held(machine), time.monotonic(), 0
     if sorted(before) != sorted(MEMORY_SLACK_KIB):
         raise guest.Failure(f"not all processes of the machine are found: {sorted(before)}")
@@ -270,11 +266,11 @@ def cycles(a, machine):
             continue
         run_clients(session, n, a)
         done += n
-        wait_for(lambda: renderers(machine) == 1 and not grown(held(machine), before))
+        wait_for(lambda: len(vm.renderers(machine)) == 1 and not grown(held(machine), before))
         print(f"    after {done}, {time.monotonic() - start:.0f} s: {told(held(machine))}", flush=True)
     bad = grown(held(machine), before)
-    if renderers(machine) > 1:
-        bad.append(f"{renderers(machine)} renderers are left")
+    if len(vm.renderers(machine)) > 1:
+        bad.append(f"{len(vm.renderers(machine))} renderers are left")
     print(f"{'not ok' if bad else 'ok'} - {a.cycles} GPU clients one after another in a microVM, "
           f"{time.monotonic() - start:.0f} s: nothing has grown" + "".join("\n    " + b for b in bad))
     return 1 if bad else 0
