@@ -225,9 +225,11 @@ static int list_host(struct fs_call *c, struct fs_handle *h, size_t room, bool p
 		h->pos = pos;
 	}
 	while (r == 0) {
-		struct rd dents = rd_init(h->dents, h->dents_len);
+		struct rd dents;
 
-		if (!h->dents) {
+		if (h->dents) {
+			dents = rd_init(h->dents, h->dents_len);
+		} else {
 			long n = syscall(SYS_getdents64, h->fd, c->t->scratch, ask);
 
 			if (n < 0)
