@@ -187,6 +187,8 @@ static const struct ctl_msg some_config = { .type = CTL_CONFIG,
 					    .u.config = { .name = "x", .ram_mib = 64, .cpus = 1 } };
 static const struct ctl_msg some_kernel = { .type = CTL_KERNEL, .u.kernel.kind = CTL_KERNEL_FILE };
 static const struct ctl_msg some_share = { .type = CTL_SHARE, .u.share.name = "root" };
+static const struct ctl_msg some_port = { .type = CTL_VSOCK,
+					  .u.vsock = { .kind = CTL_VSOCK_CONNECT, .port = 7 } };
 static const struct ctl_msg start = { .type = CTL_START };
 
 static void configuration_is_received_in_any_order(void **state)
@@ -196,10 +198,7 @@ static void configuration_is_received_in_any_order(void **state)
 	say(t, &some_share, 0);
 	say(t, &some_config, -1);
 	say(t, &some_kernel, 0);
-	say(t,
-	    &(struct ctl_msg){ .type = CTL_VSOCK,
-			       .u.vsock = { .kind = CTL_VSOCK_CONNECT, .port = 7 } },
-	    -1);
+	say(t, &some_port, -1);
 	say(t, &start, -1);
 	assert_int_equal(config_create(t->sock[1], &t->c, &t->e), 0);
 	assert_int_equal(t->c->n_shares, 1);
