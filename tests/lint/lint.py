@@ -68,16 +68,20 @@ def own_commands(root, build):
 
 
 class Tidy:
-    """clang-tidy over single files; one that passed is not looked at again until it changes."""
+    """clang-tidy over single files; one that passed is not looked at again until it changes.
+
+    What passed is kept in the user's cache, for other clones as well, as hashes of all that counts.
+    """
 
     def __init__(self, tool, root, build):
-        self.cmd = [tool, "--quiet", "-p", str(build),
-                    *(f"--extra-arg={flag}" for flag in WARNINGS_ONLY_GCC_KNOWS)]
+        flags = [f"--extra-arg={flag}" for flag in WARNINGS_ONLY_GCC_KNOWS]
+        self.cmd = [tool, "--quiet", "-p", str(build), *flags]
         self.clang = find_tool("clang")
-        self.passed = build / "lint-passed"
-        self.passed.mkdir(exist_ok=True)
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        self.passed = pathlib.Path(cache) / "pecten" / "tidy-passed"
+        self.passed.mkdir(parents=True, exist_ok=True)
         version = subprocess.run([tool, "--version"], check=True, stdout=subprocess.PIPE).stdout
-        self.base = version + (root / ".clang-tidy").read_bytes() + repr(self.cmd).encode()
+        self.base = version + (root / ".clang-tidy").read_bytes() + repr(flags).encode()
 
     def key(self, entry):
         """Hash of all that the judgement depends on; None if that cannot be told."""
