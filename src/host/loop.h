@@ -5,7 +5,8 @@
  * for them and never frees them.
  *
  * A loop without a thread (before loop_bind(), in unit tests, after loop_thread_stop()) runs
- * loop_call() in the caller.
+ * loop_call() in the caller; several callers take turns, so that nothing that belongs to the loop
+ * ever happens on two threads at once.
  */
 #ifndef PECTEN_HOST_LOOP_H
 #define PECTEN_HOST_LOOP_H

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "host/event.h"
@@ -147,6 +148,104 @@ static void calls_run_on_the_loop_thread_or_here_without_one(void **state)
 	assert_true(pthread_equal(who, pthread_self()));
 }
 
+#define CALLERS 4
+
+struct turns {
+	struct loop *l;
+	_Atomic bool is_inside;
+	_Atomic unsigned overlaps;
+	unsigned calls; /* one after the other */
+};
+
+static void nested(void *arg)
+{
+	((struct turns *)arg)->calls++;
+}
+
+static void stay(void *arg)
+{
+	struct turns *t = arg;
+
+	if (atomic_exchange(&t->is_inside, true))
+		t->overlaps++;
+	usleep(5000);
+	loop_call(t->l, nested, t);
+	atomic_store(&t->is_inside, false);
+}
+
+static void *caller(void *arg)
+{
+	struct turns *t = arg;
+
+	for (unsigned i = 0; i < 3; i++)
+		loop_call(t->l, stay, t);
+	return NULL;
+}
+
+/* As vCPUs do whose machine is ending. */
+static void callers_of_a_loop_without_a_thread_take_turns(void **state)
+{
+	struct fixture *f = *state;
+	struct turns t = { .l = f->l };
+	pthread_t threads[CALLERS];
+
+	for (unsigned i = 0; i < CALLERS; i++)
+		assert_int_equal(thread_start(&threads[i], "caller", caller, &t), 0);
+	for (unsigned i = 0; i < CALLERS; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(t.overlaps, 0);
+	assert_int_equal(t.calls, 3 * CALLERS);
+}
+
+struct stop_while_called {
+	struct turns t;
+	struct loop_msg msg;
+	pthread_t late;
+};
+
+/* The last message of a loop takes long, and somebody calls meanwhile. */
+static void slow_last(struct loop_msg *m)
+{
+	struct stop_while_called *s = container_of(m, struct stop_while_called, msg);
+
+	assert_int_equal(thread_start(&s->late, "caller", caller, &s->t), 0);
+	stay(&s->t);
+}
+
+static void calls_wait_for_the_last_messages_of_a_loop(void **state)
+{
+	struct fixture *f = *state;
+	struct stop_while_called s = { .t.l = f->l, .msg.fn = slow_last };
+
+	loop_stop(f->l); /* so that the message is left over for the end */
+	loop_post(f->l, &s.msg);
+	loop_run(f->l);
+	assert_int_equal(pthread_join(s.late, NULL), 0);
+	assert_int_equal(s.t.overlaps, 0);
+	assert_int_equal(s.t.calls, 4);
+}
+
+/* As of a guest that writes registers on many vCPUs. */
+static void post_again(struct loop_msg *m)
+{
+	struct fixture *f = container_of(m, struct fixture, msg);
+
+	if (f->n == 0)
+		loop_post(f->l, m);
+}
+
+static void endless_messages_do_not_hold_up_the_others(void **state)
+{
+	struct fixture *f = *state;
+
+	f->msg.fn = post_again;
+	loop_post(f->l, &f->msg);
+	f->t2.fn = stop_at;
+	loop_timer_set(f->l, &f->t2, clock_now_ns() + 1000000);
+	loop_run(f->l);
+	assert_string_equal(f->order, "s");
+}
+
 static void window_shows_what_is_mapped_into_it(void **state)
 {
 	uint64_t page = shm_page_size();
@@ -195,6 +294,12 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(calls_run_on_the_loop_thread_or_here_without_one,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(callers_of_a_loop_without_a_thread_take_turns,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(calls_wait_for_the_last_messages_of_a_loop, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(endless_messages_do_not_hold_up_the_others, setup,
+						teardown),
 		cmocka_unit_test(window_shows_what_is_mapped_into_it),
 		cmocka_unit_test(discarded_ram_reads_zero),
 	};

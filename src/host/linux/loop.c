@@ -26,9 +26,11 @@ struct loop {
 	int batch_at;
 
 	struct mutex lock;
-	struct list posted; /* lock */
-	bool has_thread;    /* lock */
-	pthread_t owner;    /* lock; meaningful with has_thread */
+	struct list posted;   /* lock */
+	bool has_thread;      /* lock */
+	bool is_lent;         /* lock; without a thread: to the one that runs a loop_call() now */
+	pthread_t owner;      /* lock; meaningful with has_thread or is_lent */
+	struct cond returned; /* by who had it lent */
 	_Atomic bool stop;
 	bool is_own_thread; /* started by loop_thread_start() */
 	pthread_t thread;
@@ -124,19 +126,24 @@ static void loop_run_timers(struct loop *l)
 	}
 }
 
+/* Runs what has been posted up to now: what comes meanwhile must not keep others waiting. */
 static void loop_run_posted(struct loop *l)
 {
-	for (;;) {
-		struct loop_msg *m = NULL;
+	struct list now;
 
-		mutex_lock(&l->lock);
-		if (!list_empty(&l->posted)) {
-			m = container_of(l->posted.next, struct loop_msg, node);
-			list_del(&m->node);
-		}
-		mutex_unlock(&l->lock);
-		if (!m)
-			return;
+	list_init(&now);
+	mutex_lock(&l->lock);
+	while (!list_empty(&l->posted)) {
+		struct list *it = l->posted.next;
+
+		list_del(it);
+		list_add_tail(&now, it);
+	}
+	mutex_unlock(&l->lock);
+	while (!list_empty(&now)) {
+		struct loop_msg *m = container_of(now.next, struct loop_msg, node);
+
+		list_del(&m->node);
 		m->fn(m);
 	}
 }
@@ -178,20 +185,48 @@ static void loop_call_run(struct loop_msg *m)
 	mutex_unlock(&c->lock);
 }
 
+/* Whether the calling thread is the one on which things of the loop happen at the moment. */
+static bool is_owner(const struct loop *l) REQUIRES(&l->lock)
+{
+	return (l->has_thread || l->is_lent) && pthread_equal(l->owner, pthread_self());
+}
+
+/* Until nobody else has the loop lent; then it has a thread, or may be lent. */
+static void await_turn(struct loop *l) REQUIRES(&l->lock)
+{
+	while (l->is_lent && !is_owner(l))
+		cond_wait(&l->returned, &l->lock);
+}
+
+static void give_back(struct loop *l)
+{
+	mutex_lock(&l->lock);
+	l->is_lent = false;
+	cond_broadcast(&l->returned);
+	mutex_unlock(&l->lock);
+}
+
 void loop_call(struct loop *l, void (*fn)(void *arg), void *arg)
 {
 	struct loop_call c = { .msg.fn = loop_call_run, .fn = fn, .arg = arg };
 
 	mutex_lock(&l->lock);
-	bool is_direct = !l->has_thread || pthread_equal(l->owner, pthread_self());
-	if (!is_direct) {
+	await_turn(l);
+	bool is_ours = is_owner(l);
+	bool borrows = !is_ours && !l->has_thread;
+	if (borrows) {
+		l->is_lent = true;
+		l->owner = pthread_self();
+	} else if (!is_ours) {
 		mutex_init(&c.lock);
 		cond_init(&c.cond);
 		list_add_tail(&l->posted, &c.msg.node);
 	}
 	mutex_unlock(&l->lock);
-	if (is_direct) {
+	if (is_ours || borrows) {
 		fn(arg);
+		if (borrows)
+			give_back(l);
 		return;
 	}
 	event_signal(&l->wake);
@@ -206,18 +241,25 @@ void loop_call(struct loop *l, void (*fn)(void *arg), void *arg)
 void loop_bind(struct loop *l)
 {
 	mutex_lock(&l->lock);
+	await_turn(l);
 	l->has_thread = true;
 	l->owner = pthread_self();
 	mutex_unlock(&l->lock);
 }
 
-/* From here on callers run things themselves; what they queued before runs here. */
+/* Runs what has been posted; once there is nothing, callers run things themselves. */
 static void loop_unbind(struct loop *l)
 {
-	mutex_lock(&l->lock);
-	l->has_thread = false;
-	mutex_unlock(&l->lock);
-	loop_run_posted(l);
+	for (;;) {
+		mutex_lock(&l->lock);
+		bool is_last = list_empty(&l->posted);
+		if (is_last)
+			l->has_thread = false;
+		mutex_unlock(&l->lock);
+		if (is_last)
+			return;
+		loop_run_posted(l);
+	}
 }
 
 void loop_run(struct loop *l)
@@ -261,6 +303,7 @@ static void *loop_thread(void *arg)
 int loop_thread_start(struct loop *l, const char *name)
 {
 	mutex_lock(&l->lock);
+	await_turn(l);
 	int r = thread_start(&l->thread, name, loop_thread, l);
 	if (r == 0) {
 		l->has_thread = true;
@@ -292,6 +335,7 @@ int loop_create(struct loop **out)
 	list_init(&l->timers);
 	list_init(&l->posted);
 	mutex_init(&l->lock);
+	cond_init(&l->returned);
 	l->epfd = epoll_create1(EPOLL_CLOEXEC);
 	l->wake_src = (struct loop_fd){ .fd = l->wake.rfd, .fn = loop_on_wake };
 	r = l->epfd < 0 ? -errno : loop_add(l, &l->wake_src, LOOP_READ);
@@ -310,6 +354,7 @@ void loop_destroy(struct loop *l)
 	loop_thread_stop(l);
 	fd_drop(&l->epfd);
 	event_close(&l->wake);
+	cond_fini(&l->returned);
 	mutex_fini(&l->lock);
 	free(l);
 }
