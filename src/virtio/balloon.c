@@ -23,7 +23,8 @@ enum { QUEUE_INFLATE, QUEUE_DEFLATE, QUEUE_REPORTING, QUEUES };
 
 #define PFN_SHIFT      12
 #define PFNS_PER_MIB   256
-#define RUN_MAX        256 /* page numbers looked at together */
+#define RUN_MAX        256   /* page numbers looked at together */
+#define PFNS_MAX       65536 /* of one chain; Linux sends 256 */
 #define PIECES_AT_ONCE 32
 
 struct virtio_balloon {
@@ -64,9 +65,11 @@ static void take_reported(struct virtio_balloon *b, struct cur *wr)
 static void take_inflated(struct virtio_balloon *b, const struct gm *gm, struct cur *rd)
 {
 	uint64_t start = 0, end = 0;
+	struct cur pfns;
 	uint32_t pfn;
 
-	while (cur_read(rd, &pfn, sizeof(pfn)) == 0) {
+	cur_split(rd, PFNS_MAX * sizeof(pfn), &pfns);
+	while (cur_read(&pfns, &pfn, sizeof(pfn)) == 0) {
 		uint64_t gpa = (uint64_t)pfn << PFN_SHIFT;
 		uint8_t *at;
 

@@ -19,7 +19,8 @@
 #include "util/log.h"
 #include "virtio/virtio_dev.h"
 
-#define CHUNK 2048 /* bytes moved at a time */
+#define CHUNK      2048              /* bytes moved at a time */
+#define OUTPUT_MAX ((size_t)4 << 20) /* bytes of one chain; Linux sends less */
 
 enum {
 	QUEUE_RX0,
@@ -186,12 +187,14 @@ static void take_output(struct virtio_console *c, struct vq *vq)
 	int r;
 
 	while ((r = vq_pop(vq, &chain)) > 0) {
+		struct cur text;
 		size_t left;
 
-		while ((left = cur_left(&chain.rd)) > 0) {
+		cur_split(&chain.rd, OUTPUT_MAX, &text);
+		while ((left = cur_left(&text)) > 0) {
 			size_t n = left < sizeof(buf) ? left : sizeof(buf);
 
-			if (cur_read(&chain.rd, buf, n) < 0)
+			if (cur_read(&text, buf, n) < 0)
 				break;
 			if (p->conf.output)
 				p->conf.output(p->conf.arg, buf, n);

@@ -20,6 +20,9 @@ struct fixture {
 	int in[2];
 	char out[2][10000];
 	size_t out_len[2];
+	bool is_counting;    /* output is only counted, in @bytes */
+	unsigned sends_left; /* how often output makes the driver send the same once more */
+	size_t bytes;
 };
 
 struct sink {
@@ -32,7 +35,18 @@ static struct sink sinks[2];
 static void on_output(void *arg, const void *p, size_t len)
 {
 	struct sink *s = arg;
+	struct fixture *x = s->x;
 
+	x->bytes += len;
+	if (x->sends_left > 0) {
+		struct fd_ring *r = &x->f.ring[TX0];
+
+		/* As another CPU of the guest can at any time. */
+		x->sends_left--;
+		fd_ring_offer(r, 0);
+	}
+	if (x->is_counting)
+		return;
 	memcpy(s->x->out[s->port] + s->x->out_len[s->port], p, len);
 	s->x->out_len[s->port] += len;
 }
@@ -208,6 +222,42 @@ static void without_ports_there_is_one_console(void **state)
 	assert_int_equal(c.max_nr_ports, 2);
 }
 
+static void driver_without_end_lets_others_have_their_turn(void **state)
+{
+	struct fixture *x = *state;
+	const struct event *kick = &virtio_console_dev(x->c)->vqs[TX0].kick;
+
+	x->is_counting = true;
+	x->sends_left = UINT16_MAX;
+	(void)fd_offer(&x->f, TX0, (struct fd_buf[]){ FD_RDN("hello", 5) }, 1);
+	(void)event_drain(kick);
+	fd_kick(&x->f, TX0);
+	assert_int_equal(x->bytes, 5 * VQ_TURN);
+	/* The rest comes when others had their turn. */
+	assert_true(event_drain(kick));
+	event_signal(kick);
+	while (x->sends_left > 0)
+		fd_spin(x->loop);
+	fd_spin(x->loop);
+	assert_int_equal(x->bytes, 5 * (1 + UINT16_MAX));
+}
+
+static void one_chain_prints_only_so_much(void **state)
+{
+	struct fixture *x = *state;
+	struct fd_ring *r = &x->f.ring[TX0];
+	const uint32_t len = 1 << 20;
+	uint64_t gpa = fd_alloc(&x->f, len);
+
+	x->is_counting = true;
+	for (uint16_t i = 0; i < 16; i++)
+		fd_ring_desc(r, i, gpa, len, i < 15 ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
+	fd_ring_offer(r, 0);
+	fd_kick(&x->f, TX0);
+	assert_int_equal(x->bytes, 4 * len);
+	assert_int_equal(fetch(x, TX0), 1);
+}
+
 static void control_buffers_must_hold_a_message(void **state)
 {
 	struct fixture *x = *state;
@@ -223,9 +273,13 @@ int main(void)
 {
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(ports_introduce_themselves),          T(output_arrives_whole),
-		T(input_waits_for_the_guest),           T(without_ports_there_is_one_console),
+		T(ports_introduce_themselves),
+		T(output_arrives_whole),
+		T(input_waits_for_the_guest),
+		T(without_ports_there_is_one_console),
 		T(control_buffers_must_hold_a_message),
+		T(driver_without_end_lets_others_have_their_turn),
+		T(one_chain_prints_only_so_much),
 	};
 
 	return cmocka_run_group_tests_name("console", tests, NULL, NULL);

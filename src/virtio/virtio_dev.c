@@ -24,6 +24,7 @@ static void dev_on_kick(struct loop_fd *src, unsigned events)
 
 	(void)events;
 	(void)event_drain(&vq->kick);
+	vq_begin_turn(vq);
 	/* Relaxed: set by this very thread. */
 	if (dev->is_running && !atomic_load_explicit(&dev->needs_reset, memory_order_relaxed))
 		dev->ops->on_notify(dev, vq);

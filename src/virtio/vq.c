@@ -133,6 +133,7 @@ int vq_start(struct vq *vq, const struct gm *gm, const struct vq_layout *l, uint
 	vq->has_indirect = features & (UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC);
 	vq->is_broken = false;
 	vq->size = l->size;
+	vq_begin_turn(vq);
 	return 0;
 }
 
@@ -256,9 +257,16 @@ int vq_pop(struct vq *vq, struct vq_chain *c)
 	if (vq->n_free == 0 || vq->size == 0)
 		return 0;
 
-	uint16_t n = vq_offered(vq);
-	if (n == 0)
+	if (vq->turn == 0) {
+		event_signal(&vq->kick);
 		return 0;
+	}
+
+	uint16_t n = vq_offered(vq);
+	if (n == 0) {
+		vq_begin_turn(vq);
+		return 0;
+	}
 
 	uint16_t slot = vq->free_slots[vq->n_free - 1];
 	struct walk w = { .iov = &vq->iov[slot * vq->row_len] };
@@ -273,6 +281,8 @@ int vq_pop(struct vq *vq, struct vq_chain *c)
 		vq->is_broken = true;
 		return -EPROTO;
 	}
+	uint64_t cost = 1 + w.bytes / VQ_TURN_PAGE;
+	vq->turn -= cost < vq->turn ? (uint32_t)cost : vq->turn;
 	vq->next_avail++;
 	vq->n_free--;
 	*c = (struct vq_chain){

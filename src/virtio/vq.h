@@ -26,6 +26,13 @@ struct virtio_dev;
 #define VQ_SIZE_MAX  1024 /* entries of a ring; a power of two */
 #define VQ_LINKS_MAX 2048 /* descriptors of one chain */
 
+/*
+ * What is taken from a queue in a row, in chains and pages of their buffers: a driver that offers
+ * chains as fast as they are served must not keep the device's thread from all else.
+ */
+#define VQ_TURN      2048
+#define VQ_TURN_PAGE 4096
+
 /* What a device wants of one of its queues. */
 struct vq_conf {
 	uint16_t size_max;   /* largest ring offered: a power of two, at most VQ_SIZE_MAX */
@@ -79,6 +86,7 @@ struct vq {
 	uint16_t next_avail; /* free-running, as is next_used; only ring accesses wrap them */
 	uint16_t next_used;
 	uint16_t signalled; /* next_used at the last vq_signal() */
+	uint32_t turn;      /* what is left of VQ_TURN */
 	bool has_event_idx;
 	bool has_indirect;
 	bool is_broken;
@@ -108,12 +116,20 @@ void vq_stop(struct vq *vq);
  * @c:		on 1: the chain, checked as a whole: every byte is RAM, readable before writable,
  *		at most links_max links and 2^32-1 bytes; empty if it was dropped (drops_long)
  *
- * On 0 the driver has been asked to notify about the next one.
+ * On 0 the driver has been asked to notify about the next one, or the turn is over, and then the
+ * queue notifies itself.
  *
  * Return: 1; 0 if there is none, or if the device holds chains_max of them (pop again after a
- *	   push); -EPROTO if the driver broke a rule, see virtio_needs_reset()
+ *	   push), or at the end of a turn; -EPROTO if the driver broke a rule, see
+ *virtio_needs_reset()
  */
 int vq_pop(struct vq *vq, struct vq_chain *c) MUST_CHECK;
+
+/* A notification is being served: a new turn. */
+static inline void vq_begin_turn(struct vq *vq)
+{
+	vq->turn = VQ_TURN;
+}
 
 /* Puts the chain popped last, and not pushed since, back to be popped again. */
 void vq_unpop(struct vq *vq, struct vq_chain *c);
