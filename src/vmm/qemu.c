@@ -290,31 +290,30 @@ static void say_line(struct qemu *q, const char *p, size_t len)
 	log_debug(QEMU, "%s", q->say);
 }
 
-/* Takes what QEMU prints; the last line may explain its end. */
-static void drain_say(struct qemu *q)
+/*
+ * Takes some of what QEMU prints; the last line may explain its end.  Never all: one that is the
+ * guest's prints without end.  Return: whether there was any
+ */
+static bool read_say(struct qemu *q)
 {
 	char buf[SAY_MAX];
-	ssize_t n;
+	ssize_t n = read(q->say_src.fd, buf, sizeof(buf));
+	const char *end = buf + (n > 0 ? n : 0);
 
-	while ((n = read(q->say_src.fd, buf, sizeof(buf))) > 0) {
-		const char *p = buf;
-		const char *end = buf + n;
+	for (const char *p = buf; p < end;) {
+		const char *eol = memchr(p, '\n', (size_t)(end - p));
 
-		while (p < end) {
-			const char *eol = memchr(p, '\n', (size_t)(end - p));
-
-			say_line(q, p, (size_t)((eol ? eol : end) - p));
-			p = eol ? eol + 1 : end;
-		}
+		say_line(q, p, (size_t)((eol ? eol : end) - p));
+		p = eol ? eol + 1 : end;
 	}
+	return n > 0;
 }
 
 static void on_say(struct loop_fd *src, unsigned events)
 {
 	struct qemu *q = container_of(src, struct qemu, say_src);
 
-	drain_say(q);
-	if (events & LOOP_HUP)
+	if (!read_say(q) && events & LOOP_HUP)
 		loop_del(src);
 }
 
@@ -338,21 +337,22 @@ static void heed_qmp(struct qemu *q, const char *p, size_t len)
 	}
 }
 
-static void drain_qmp(struct qemu *q)
+/* As read_say(). */
+static bool read_qmp(struct qemu *q)
 {
 	char buf[SAY_MAX];
-	ssize_t n;
+	ssize_t n = read(q->qmp_src.fd, buf, sizeof(buf));
 
-	while ((n = read(q->qmp_src.fd, buf, sizeof(buf))) > 0)
+	if (n > 0)
 		heed_qmp(q, buf, (size_t)n);
+	return n > 0;
 }
 
 static void on_qmp(struct loop_fd *src, unsigned events)
 {
 	struct qemu *q = container_of(src, struct qemu, qmp_src);
 
-	drain_qmp(q);
-	if (events & LOOP_HUP)
+	if (!read_qmp(q) && events & LOOP_HUP)
 		loop_del(src);
 }
 
@@ -365,8 +365,11 @@ static void on_end(struct loop_fd *src, unsigned events)
 
 	(void)events;
 	loop_del(src);
-	drain_say(q);
-	drain_qmp(q);
+	/* It has ended, so that what the pipes hold is all there will be. */
+	while (read_say(q)) {
+	}
+	while (read_qmp(q)) {
+	}
 	if (proc_reap(&q->proc, -1, &status) < 0)
 		return;
 	if (status == 0) {
