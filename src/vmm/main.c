@@ -74,7 +74,7 @@ static int run(struct session *s, struct vm_config *c, struct err *e)
 	if (r == 0)
 		r = vm_prepare(s->vm, e);
 	if (r == 0)
-		r = sandbox_running(e);
+		r = sandbox_running(c, e);
 	if (r < 0)
 		return r;
 

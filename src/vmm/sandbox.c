@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "util/log.h"
 #include "vmm/config.h"
@@ -122,7 +123,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(brk), SCMP_SYS(mmap), SCMP_SYS(munmap), SCMP_SYS(mprotect), SCMP_SYS(mremap),
 	SCMP_SYS(madvise), SCMP_SYS(futex), SCMP_SYS(set_robust_list), SCMP_SYS(rseq),
 	SCMP_SYS(sched_yield), SCMP_SYS(sched_getaffinity), SCMP_SYS(sysinfo), SCMP_SYS(gettid),
-	SCMP_SYS(getpid), SCMP_SYS(wait4), SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(tgkill),
+	SCMP_SYS(getpid), SCMP_SYS(wait4), SCMP_SYS(exit), SCMP_SYS(exit_group),
 	/* signals, time and chance */
 	SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack),
 	SCMP_SYS(restart_syscall), SCMP_SYS(clock_gettime), SCMP_SYS(nanosleep), SCMP_SYS(getrandom),
@@ -130,8 +131,8 @@ static const int allowed_calls[] = {
 	SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll),
 	SCMP_SYS(close), SCMP_SYS(dup3), SCMP_SYS(fcntl), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(preadv), SCMP_SYS(pwritev),
 	SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(lseek),
-	/* sockets that exist, and unix ones (see below) */
-	SCMP_SYS(connect), SCMP_SYS(accept4), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendto),
+	/* sockets that exist; new ones see below */
+	SCMP_SYS(accept4), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendto),
 	SCMP_SYS(recvfrom), SCMP_SYS(shutdown),
 	/* files, beneath the shares */
 	SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(newfstatat), SCMP_SYS(statx), SCMP_SYS(fstat),
@@ -193,7 +194,30 @@ static int allow_threads(scmp_filter_ctx f)
 	return r;
 }
 
-/* ioctl() of KVM, and the one that asks how much there is to read; sockets of the unix family. */
+/*
+ * Landlock leaves unix sockets alone, and behind those of a user's desktop, of Docker and the like
+ * are servers that do whatever they are asked.
+ */
+static int allow_sockets(scmp_filter_ctx f, const struct vm_config *c)
+{
+	const uint64_t type = 0xf; /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
+	bool connects = false;
+	/* For renderers.  A datagram socket could be used to write to any other. */
+	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2,
+				 SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
+				 SCMP_A1(SCMP_CMP_MASKED_EQ, type, SOCK_SEQPACKET));
+
+	for (unsigned i = 0; i < c->n_ports; i++)
+		connects |= c->ports[i].c.kind == CTL_VSOCK_CONNECT;
+	if (r < 0 || !connects)
+		return r;
+	/* The guest's connections to sockets that the user has named; paths cannot be filtered. */
+	r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
+			     SCMP_A1(SCMP_CMP_MASKED_EQ, type, SOCK_STREAM));
+	return r == 0 ? seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0) : r;
+}
+
+/* ioctl() of KVM, and the one that asks how much there is to read; signals to our own threads. */
 static int allow_narrow(scmp_filter_ctx f)
 {
 	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
@@ -203,11 +227,8 @@ static int allow_narrow(scmp_filter_ctx f)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 				     SCMP_A1(SCMP_CMP_EQ, 0x541b /* FIONREAD */));
 	if (r == 0)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-				     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-	if (r == 0)
-		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
-				     SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+				     SCMP_A0(SCMP_CMP_EQ, (uint64_t)getpid()));
 	return r;
 }
 
@@ -225,7 +246,7 @@ static int add_named(scmp_filter_ctx f, uint32_t action, const char *const *name
 	return r;
 }
 
-static int load_filter(scmp_filter_ctx f)
+static int load_filter(scmp_filter_ctx f, const struct vm_config *c)
 {
 	int r = seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
 
@@ -236,17 +257,19 @@ static int load_filter(scmp_filter_ctx f)
 	if (r == 0)
 		r = allow_narrow(f);
 	if (r == 0)
+		r = allow_sockets(f, c);
+	if (r == 0)
 		r = add_named(f, SCMP_ACT_ERRNO(ENOSYS), unknown_calls, ARRAY_LEN(unknown_calls));
 	if (r == 0)
 		r = add_named(f, SCMP_ACT_KILL_PROCESS, deadly_calls, ARRAY_LEN(deadly_calls));
 	return r == 0 ? seccomp_load(f) : r;
 }
 
-int sandbox_running(struct err *e)
+int sandbox_running(const struct vm_config *c, struct err *e)
 {
 	/* What is neither needed nor a sign of attack is refused: a library may only be trying. */
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	int r = f ? load_filter(f) : -ENOMEM;
+	int r = f ? load_filter(f, c) : -ENOMEM;
 
 	seccomp_release(f);
 	return r < 0 ? err_set(e, r, "cannot confine the VM process (seccomp): %s", strerror(-r))

@@ -22,14 +22,16 @@ int sandbox_early(const struct vm_config *c, struct err *e) MUST_CHECK;
 
 /**
  * sandbox_running() - give up system calls
+ * @c:		whether the guest may connect to unix sockets of the host
  *
  * Called when all threads that exist at the start do exist; covers them and all later ones.  After
- * it no program can be executed, no socket be opened but unix ones, nothing be mounted or traced:
- * such an attempt kills the process (SIGSYS) and is logged by the host's kernel.  Other calls that
+ * it no program can be executed, nothing be mounted or traced: such an attempt kills the process
+ * (SIGSYS) and is logged by the host's kernel.  No socket can be connected to anything, but to unix
+ * ones if the configuration has such a port.  Other calls that
  * are not needed fail with EPERM, or with ENOSYS where a library then falls back.
  *
  * Return: 0, or -errno with a sentence
  */
-int sandbox_running(struct err *e) MUST_CHECK;
+int sandbox_running(const struct vm_config *c, struct err *e) MUST_CHECK;
 
 #endif

@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,6 +152,30 @@ static int unix_socket(const struct place *p)
 	return outcome(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
 }
 
+static int unix_connect(const struct place *p)
+{
+	const struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = "/nobody/listens" };
+
+	(void)p;
+	return outcome(connect(-1, (const struct sockaddr *)&at, sizeof(at)));
+}
+
+static int unix_pair(const struct place *p)
+{
+	int pair[2];
+
+	(void)p;
+	return outcome(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
+}
+
+static int unix_datagrams(const struct place *p)
+{
+	int pair[2];
+
+	(void)p;
+	return outcome(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair));
+}
+
 static int inet_socket(const struct place *p)
 {
 	(void)p;
@@ -189,6 +214,20 @@ static int signal_others(const struct place *p)
 	return outcome(kill(getppid(), 0));
 }
 
+static int signal_other_threads(const struct place *p)
+{
+	pid_t other = getppid();
+
+	(void)p;
+	return outcome(syscall(SYS_tgkill, other, other, 0));
+}
+
+static int signal_own_thread(const struct place *p)
+{
+	(void)p;
+	return pthread_kill(pthread_self(), 0);
+}
+
 static int execute(const struct place *p)
 {
 	char *const argv[] = { NULL };
@@ -222,6 +261,7 @@ static const struct sin {
 	int (*commit)(const struct place *p);
 	int result; /* 0, errno, or DIES */
 	bool by_landlock;
+	bool has_port; /* the guest may connect to a socket of the host */
 } sins[] = {
 	{ "a file outside all shares",         open_elsewhere,  EACCES, true },
 	{ "reading a read-only share",         read_ro,         0,      false },
@@ -230,13 +270,20 @@ static const struct sin {
 	{ "a new file in a writable share",    create_rw,       0,      false },
 	{ "a device node in a volume",         node_rw,         EACCES, true },
 	{ "a thread",                          thread,          0,      false },
-	{ "a unix socket",                     unix_socket,     0,      false },
+	{ "a unix socket",                     unix_socket,     EPERM,  false },
+	{ "connecting a unix socket",          unix_connect,    EPERM,  false },
+	{ "a unix socket for a port",          unix_socket,     0,      false, true },
+	{ "connecting it",                     unix_connect,    EBADF, false, true },
+	{ "a pair of sockets for a renderer",  unix_pair,       0,      false },
+	{ "datagrams",                         unix_datagrams,  EPERM,  false },
 	{ "an internet socket",                inet_socket,     EPERM,  false },
 	{ "a vsock socket",                    vsock_socket,    EPERM,  false },
 	{ "typing into a terminal",            tty_ioctl,       EPERM,  false },
 	{ "a user namespace",                  namespaces,      EPERM,  false },
 	{ "a process",                         process,         EPERM,  false },
 	{ "a signal to another process",       signal_others,   EPERM,  false },
+	{ "a signal to its threads",           signal_other_threads, EPERM, false },
+	{ "a signal to a thread of ours",      signal_own_thread, 0,    false },
 	{ "a program",                         execute,         DIES,   false },
 	{ "tracing",                           trace,           DIES,   false },
 	{ "a mount",                           mount_something, DIES,   false },
@@ -252,9 +299,12 @@ static int confess(const struct place *p, const struct sin *s)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		struct vm_config c = p->c;
 		struct err e = { 0 };
 
-		if (sandbox_early(&p->c, &e) < 0 || sandbox_running(&e) < 0)
+		c.ports[0].c.kind = CTL_VSOCK_CONNECT;
+		c.n_ports = s->has_port;
+		if (sandbox_early(&c, &e) < 0 || sandbox_running(&c, &e) < 0)
 			_exit(200);
 		_exit(s->commit(p));
 	}
