@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -369,7 +368,7 @@ static int take_input(struct agent *a, struct peer *p)
 
 static void take_peer(struct agent *a)
 {
-	int fd = accept4(a->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = platform_accept(a->listener);
 
 	if (fd < 0)
 		return;

@@ -34,6 +34,18 @@ int platform_connect(char *why, size_t len) MUST_CHECK;
 int platform_listen(void) MUST_CHECK;
 
 /**
+ * platform_accept() - the next connection of the host
+ * @listener:	of platform_listen()
+ *
+ * Processes of the guest can connect to the same port, and are turned away: who speaks to the agent
+ * runs commands as root.
+ *
+ * Return: a non-blocking descriptor that the caller owns; -EACCES for one that was turned away; or
+ *	   -errno
+ */
+int platform_accept(int listener) MUST_CHECK;
+
+/**
  * platform_share() - where a share can be bind-mounted from
  * @source:	its name in the host's set-up: one or more components, no ".."
  * @work:	an empty folder in RAM that exists until the root is switched

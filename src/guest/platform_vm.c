@@ -120,6 +120,22 @@ int platform_listen(void)
 	return fd;
 }
 
+int platform_accept(int listener)
+{
+	struct sockaddr_vm from = { 0 };
+	socklen_t len = sizeof(from);
+	int fd = accept4(listener, (struct sockaddr *)&from, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	/* The kernel's loopback has a number of its own, whichever the process called. */
+	if (from.svm_family != AF_VSOCK || from.svm_cid != VMADDR_CID_HOST) {
+		(void)close(fd);
+		return -EACCES;
+	}
+	return fd;
+}
+
 /* Whether "/" is the host's share itself rather than an initramfs. */
 static int root_is_share(void)
 {

@@ -828,6 +828,32 @@ def test_real_vsock():
         p.stderr.close()
 
 
+def test_real_agent():
+    """the agent listens to the host alone: no process of the guest can have it run commands"""
+    real()
+    script = """
+import socket
+for cid in 1, 3:  # the guest itself, by both of its names
+    s = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    s.settimeout(5)
+    try:
+        s.connect((cid, 1024))
+        print(cid, s.recv(100))
+    except OSError as e:
+        print(cid, b"", e)
+"""
+    p = start("python3", "-c", script, options=["-u", "1000"])
+    p.stdin.close()
+    said = p.stdout.read()
+    for line in said.splitlines():
+        if b"b''" not in line:
+            raise AssertionError(f"the agent answers an ordinary user of the guest: {said}")
+    equal(len(said.splitlines()), 2, p.stderr.read())
+    equal(p.wait(LIMIT), 0)
+    p.stdout.close()
+    p.stderr.close()
+
+
 def test_real_net():
     """with --net passt the guest reaches the host's loopback, and a published port the guest"""
     real()

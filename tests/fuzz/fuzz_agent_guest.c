@@ -57,6 +57,13 @@ bool boot_overlay_is_full(const struct boot *b)
 	return b->overlay_mib == 1;
 }
 
+int platform_accept(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int platform_listen(void)
 {
 	return open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +35,13 @@ int platform_listen(void)
 	if (fcntl(4, F_SETFD, FD_CLOEXEC) < 0 || fcntl(4, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
 	return 4;
+}
+
+int platform_accept(int listener)
+{
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
 }
 
 int platform_share(const char *source, const char *work, char *path, size_t len)
