@@ -363,6 +363,35 @@ static ssize_t write_out(int fd, struct cur *from, uint64_t off, int rwf)
 	return sum;
 }
 
+/* Around each change of contents through a handle: what ends with a file's old contents. */
+static void before_change(struct fs_call *c, struct fs_handle *h, bool kills_setid)
+{
+	if (!h->has_written) {
+		h->has_written = true;
+		xattr_kill_caps(c->fs, h->fd);
+	}
+	if (kills_setid)
+		creds_drop_fsetid(c->fs);
+}
+
+/* Return: 0 or -errno */
+static int after_change(struct fs_call *c, const struct fs_handle *h, bool kills_setid)
+{
+	if (!kills_setid)
+		return 0;
+	creds_restore_fsetid(c->fs);
+	return owner_kill_setid(c->fs, h->fd);
+}
+
+/*
+ * Only for writing and truncating does the guest's kernel say whether set-id bits are to go; for
+ * the rest it relies on us as well (FUSE_HANDLE_KILLPRIV_V2).  All but root lack CAP_FSETID.
+ */
+static bool is_unprivileged(const struct fs_call *c)
+{
+	return c->hdr.uid != 0;
+}
+
 int op_write(struct fs_call *c)
 {
 	const struct fuse_write_in *a = &c->arg.write;
@@ -384,21 +413,13 @@ int op_write(struct fs_call *c)
 	 */
 	bool appends = a->flags & O_APPEND && !(a->write_flags & FUSE_WRITE_CACHE);
 	cur_split(&c->in, a->size, &from);
-	if (!h.h->has_written) {
-		h.h->has_written = true;
-		xattr_kill_caps(c->fs, h.h->fd);
-	}
-	if (kills_setid)
-		creds_drop_fsetid(c->fs);
+	before_change(c, h.h, kills_setid);
 	ssize_t n = write_out(h.h->fd, &from, a->offset, appends ? RWF_APPEND : 0);
-	if (kills_setid) {
-		creds_restore_fsetid(c->fs);
-		int r = owner_kill_setid(c->fs, h.h->fd);
-		if (r < 0 && n >= 0)
-			n = r;
-	}
+	int r = after_change(c, h.h, kills_setid);
 	if (n < 0)
 		return (int)n;
+	if (r < 0)
+		return r;
 
 	struct fuse_write_out out = { .size = (uint32_t)n };
 	return call_reply(c, &out, sizeof(out));
@@ -480,9 +501,12 @@ int op_fallocate(struct fs_call *c)
 		return -EOPNOTSUPP;
 	if (!range_fits(a->offset, a->length, INT64_MAX))
 		return -EFBIG;
+	before_change(c, h.h, is_unprivileged(c));
 	/* syscall: fallocate */
 	int r = fallocate(h.h->fd, (int)a->mode, (off_t)a->offset, (off_t)a->length);
-	return r < 0 ? -errno : 0;
+	r = r < 0 ? -errno : 0;
+	int r2 = after_change(c, h.h, is_unprivileged(c));
+	return r < 0 ? r : r2;
 }
 
 int op_lseek(struct fs_call *c)
@@ -522,10 +546,16 @@ int op_copy_file_range(struct fs_call *c)
 
 	off_t off_in = (off_t)a->off_in, off_out = (off_t)a->off_out;
 	size_t len = a->len < COPY_MAX ? (size_t)a->len : COPY_MAX;
+	before_change(c, out.h, is_unprivileged(c));
 	/* syscall: copy_file_range */
 	ssize_t n = copy_file_range(in.h->fd, &off_in, out.h->fd, &off_out, len, 0);
 	if (n < 0)
-		return -errno;
+		n = -errno;
+	int r = after_change(c, out.h, is_unprivileged(c));
+	if (n < 0)
+		return (int)n;
+	if (r < 0)
+		return r;
 
 	struct fuse_write_out reply = { .size = (uint32_t)n };
 	return call_reply(c, &reply, sizeof(reply));

@@ -523,6 +523,14 @@ static void user_part(void)
 	SHOW("ids2");
 	OPEN(open("ids3", O_WRONLY | O_TRUNC));
 	SHOW("ids3");
+	fd = open("ids4", O_RDWR);
+	SAY(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 4096));
+	close(fd);
+	SHOW("ids4");
+	fd = open("ids5", O_RDWR);
+	SAY(copy_file_range(open("ids4", O_RDONLY), NULL, fd, NULL, 1, 0));
+	close(fd);
+	SHOW("ids5");
 }
 
 static void owners(void)
@@ -538,7 +546,7 @@ static void owners(void)
 	SAY(mkdir("setgid", 0755));
 	SAY(chown("setgid", 0, 50));
 	SAY(chmod("setgid", 02777));
-	static const char *const ids[] = { "ids", "ids2", "ids3" };
+	static const char *const ids[] = { "ids", "ids2", "ids3", "ids4", "ids5" };
 	for (size_t n = 0; n < ARRAY_LEN(ids); n++) {
 		put(ids[n], "abc");
 		SAY(chmod(ids[n], 06777));
@@ -584,6 +592,10 @@ static void owners(void)
 	SAY(chmod("rootids", 06755));
 	int fd = open("rootids", O_WRONLY | O_APPEND);
 	SAY(write(fd, "y", 1));
+	close(fd);
+	fd = open("rootids", O_RDWR);
+	SAY(fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 4096));
+	SAY(copy_file_range(open("ids4", O_RDONLY), NULL, fd, NULL, 1, 0));
 	close(fd);
 	SHOW("rootids");
 }
