@@ -35,6 +35,15 @@ bool reg_name_ok(const char *name)
 	return true;
 }
 
+/* Its owner could put another folder in the place of ours: `su` keeps the variables of who called.
+ */
+static bool is_strangers(const char *dir)
+{
+	struct stat st;
+
+	return stat(dir, &st) == 0 && st.st_uid != geteuid() && st.st_uid != 0;
+}
+
 /* Where the names are; it may not exist yet. */
 static int base_path(char *path, size_t len, struct err *e)
 {
@@ -43,7 +52,7 @@ static int base_path(char *path, size_t len, struct err *e)
 	int n;
 
 	(void)snprintf(user, sizeof(user), "/run/user/%u", (unsigned)geteuid());
-	if (run && *run == '/')
+	if (run && *run == '/' && !is_strangers(run))
 		n = snprintf(path, len, "%s/pecten", run);
 	else if (access(user, W_OK) == 0)
 		n = snprintf(path, len, "%s/pecten", user);
@@ -348,7 +357,8 @@ int reg_connect(const char *name, struct err *e)
 	if (r < 0)
 		return r;
 
-	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	/* A machine that takes no connections, be it the guest's doing, must not make us wait. */
+	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return err_errno(e, "cannot make a socket");
@@ -356,8 +366,11 @@ int reg_connect(const char *name, struct err *e)
 	    (int)sizeof(at.sun_path))
 		return err_set(e, -ENAMETOOLONG, "the machine's name is too long");
 	if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) < 0)
-		return err_errno(e, "cannot reach the machine '%s'", name);
-	return take_fd(&fd);
+		return errno == EAGAIN
+			       ? err_set(e, -EAGAIN, "the machine '%s' does not answer", name)
+			       : err_errno(e, "cannot reach the machine '%s'", name);
+	r = fcntl(fd, F_SETFL, 0) < 0 ? -errno : 0;
+	return r < 0 ? err_set(e, r, "cannot reach the machine '%s'", name) : take_fd(&fd);
 }
 
 pid_t reg_vm_pid(const char *name)
