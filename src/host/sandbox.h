@@ -27,7 +27,7 @@ enum sandbox_access {
 struct sandbox_path {
 	char *path; /* absolute */
 	enum sandbox_access access;
-	int place; /* of sandbox_enter_view(), while it works */
+	int place; /* of sandbox_enter_root(), while it works */
 };
 
 struct sandbox_view {
@@ -57,6 +57,18 @@ void sandbox_view_fini(struct sandbox_view *v);
  * Return: 0 or -errno
  */
 int sandbox_privileges(struct err *e) MUST_CHECK;
+
+/**
+ * sandbox_enter_root() - a mount namespace of our own, whose root holds a list of paths alone
+ *
+ * All but the writable folders are read-only.  The old root stays beneath the new one, where no
+ * path leads; for good, if the caller then gives up the capabilities to mount, unmount and chroot.
+ * Descriptors of folders go on to lead where they led.
+ *
+ * Return: 0; -EPERM without the privilege, -EINVAL in a chroot that is no mount point; -errno. What
+ *	   is seen is the same as before, then
+ */
+int sandbox_enter_root(struct sandbox_view *v) MUST_CHECK;
 
 /**
  * sandbox_enter_view() - see nothing but a list of paths

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "host/sandbox.h"
 #include "util/log.h"
 #include "vmm/config.h"
 
@@ -42,6 +43,39 @@ static uint64_t landlock_rights(int abi)
 	if (abi >= 3)
 		rights |= LANDLOCK_ACCESS_FS_TRUNCATE;
 	return rights;
+}
+
+static bool connects(const struct vm_config *c)
+{
+	for (unsigned i = 0; i < c->n_ports; i++) {
+		if (c->ports[i].c.kind == CTL_VSOCK_CONNECT)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Landlock says who opens, makes and removes files; it has no say in their modes, owners, times and
+ * extended attributes, nor in connecting to sockets.  So where we may, paths lead nowhere at all,
+ * but to the descriptors through which shares are served.
+ */
+static int hide_files(const struct vm_config *c, struct err *e)
+{
+	struct sandbox_view v = { 0 };
+
+	if (connects(c)) /* to a path, which may be made later or lead anywhere */
+		return 0;
+	int r = sandbox_view_add(&v, "/proc", SANDBOX_READ);
+	if (r == 0)
+		r = sandbox_enter_root(&v);
+	sandbox_view_fini(&v);
+	if (r < 0) {
+		log_info(VMM, "the VM process sees the host's names of files (%s)", strerror(-r));
+		return 0;
+	}
+	return access("/proc/self/fd", F_OK) < 0
+		       ? err_errno(e, "cannot confine the VM process (mount namespace)")
+		       : 0;
 }
 
 static int landlock_allow(int ruleset, int fd, uint64_t rights)
@@ -109,7 +143,9 @@ int sandbox_early(const struct vm_config *c, struct err *e)
 {
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_errno(e, "cannot confine the VM process");
-	int r = confine_files(c, e);
+	int r = hide_files(c, e);
+	if (r == 0)
+		r = confine_files(c, e);
 	return r < 0 ? r : drop_capabilities(e);
 }
 
@@ -201,15 +237,12 @@ static int allow_threads(scmp_filter_ctx f)
 static int allow_sockets(scmp_filter_ctx f, const struct vm_config *c)
 {
 	const uint64_t type = 0xf; /* without SOCK_CLOEXEC and SOCK_NONBLOCK */
-	bool connects = false;
 	/* For renderers.  A datagram socket could be used to write to any other. */
 	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 2,
 				 SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
 				 SCMP_A1(SCMP_CMP_MASKED_EQ, type, SOCK_SEQPACKET));
 
-	for (unsigned i = 0; i < c->n_ports; i++)
-		connects |= c->ports[i].c.kind == CTL_VSOCK_CONNECT;
-	if (r < 0 || !connects)
+	if (r < 0 || !connects(c))
 		return r;
 	/* The guest's connections to sockets that the user has named; paths cannot be filtered. */
 	r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, SCMP_A0(SCMP_CMP_EQ, AF_UNIX),

@@ -12,9 +12,10 @@ struct vm_config;
  * @c:		its shares stay reachable: read-only ones for reading
  *
  * Called with everything opened that has a path (/dev/kvm, the kernel, libraries) and before any
- * thread is started, since both apply to the calling thread and those it starts.  After it no file
- * can be opened but beneath a share (Landlock; where the kernel lacks it, only a warning), nothing
- * can be gained by execution, and of root's capabilities those remain that a file server needs.
+ * thread is started, since all of it applies to the calling thread and those it starts.  After it
+ * no file can be opened but beneath a share (Landlock; where the kernel lacks it, only a warning),
+ * nothing can be gained by execution, and of root's capabilities those remain that a file server
+ * needs.  Root sees no path but /proc either, unless the guest may connect to sockets of the host.
  *
  * Return: 0, or -errno with a sentence
  */

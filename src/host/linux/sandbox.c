@@ -180,13 +180,7 @@ static int fill_root(int root, const struct sandbox_view *v)
 	return 0;
 }
 
-/*
- * A mount namespace of our own with a new root.  The old root stays beneath the new one, where no
- * path leads: we hold no descriptor of a folder, and cannot mount, unmount or chroot any more.
- *
- * Return: 0; -EPERM if we lack the privilege, -EINVAL in a chroot that is no mount point; -errno
- */
-static int enter_root(struct sandbox_view *v)
+int sandbox_enter_root(struct sandbox_view *v)
 {
 	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
 	int r;
@@ -274,7 +268,7 @@ static int enter_landlock(const struct sandbox_view *v)
 
 int sandbox_enter_view(struct sandbox_view *v, struct err *e)
 {
-	int mounts = enter_root(v);
+	int mounts = sandbox_enter_root(v);
 
 	if (mounts < 0 && mounts != -EPERM && mounts != -EINVAL && mounts != -ENOSYS)
 		return err_set(e, mounts, "cannot set up a mount namespace: %s", strerror(-mounts));
