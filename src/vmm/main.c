@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "host/loop.h"
@@ -21,6 +22,8 @@
 #include "vmm/renderers.h"
 #include "vmm/sandbox.h"
 #include "vmm/vm.h"
+
+#define FILES_MAX 65536
 
 struct session {
 	int sock;
@@ -96,6 +99,20 @@ static int run(struct session *s, struct vm_config *c, struct err *e)
 	return 0;
 }
 
+/*
+ * Each file that the guest has open in a share, and each blob of its GPU, holds a descriptor; the
+ * usual limit is for programs that may use select().
+ */
+static void raise_limits(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur >= FILES_MAX)
+		return;
+	files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int session(int sock)
 {
 	struct session s = { .sock = sock };
@@ -103,6 +120,7 @@ static int session(int sock)
 	struct err e = { 0 };
 	int r = loop_create(&s.loop);
 
+	raise_limits();
 	if (r < 0)
 		(void)err_set(&e, r, "no memory for an event loop");
 	else
@@ -142,7 +160,8 @@ int main(int argc, char **argv)
 {
 	log_set_name("pecten-vm");
 	(void)signal(SIGPIPE, SIG_IGN);
-	/* A guest's write past our user's limit (ulimit -f) fails with EFBIG and ends nothing else. */
+	/* A guest's write past our user's limit (ulimit -f) fails with EFBIG and ends nothing else.
+	 */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN); /* Ctrl-C on our terminal is for the workload */
 	if (argc == 2 && strcmp(argv[1], "--probe") == 0)

@@ -416,9 +416,11 @@ def test_volumes():
             f.write("hello")
         result = ok(sh("cat /new/place/in; echo out > /new/place/out; "
                        "echo no > /opt/ro/file 2>/dev/null || echo refused; "
-                       "rm -rf /opt/ro/x 2>/dev/null; ls /opt/ro",
+                       "rm -rf /opt/ro/x 2>/dev/null; ls /opt/ro; "
+                       # More than fit into a third of the descriptors that a process has by default.
+                       "exec bash -c 'for i in {1..400}; do exec {f}</new/place/in || exit; done; echo many'",
                        options=["-v", f"{a}:/new/place", "-v", f"{b}:/opt/ro:ro"]))
-        equal(result.stdout, b"hellorefused\n")
+        equal(result.stdout, b"hellorefused\nmany\n")
         equal(open(f"{a}/out", encoding="ascii").read(), "out\n")
         equal(os.listdir(b), [])
 
