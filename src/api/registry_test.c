@@ -16,7 +16,7 @@
 #include "api/registry.h"
 #include "host/fd.h"
 
-#define CONNECTIONS_MAX 1000
+#define CONNECTIONS_MAX 256
 
 struct place {
 	char dir[64];

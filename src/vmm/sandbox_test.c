@@ -344,9 +344,10 @@ static int confess(const struct place *p, const struct sin *s)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		struct vm_config c = p->c;
+		static struct vm_config c; /* too large for a stack */
 		struct err e = { 0 };
 
+		c = p->c;
 		c.ports[0].c.kind = CTL_VSOCK_CONNECT;
 		c.n_ports = s->has_port;
 		if (sandbox_early(&c, &e) < 0 || sandbox_running(&c, &e) < 0)
