@@ -271,8 +271,8 @@ static const char *bench_bandwidth(struct vkc *c)
 		best_write = t1 - t0 < best_write ? t1 - t0 : best_write;
 		best_read = t2 - t1 < best_read ? t2 - t1 : best_read;
 	}
-	report("map_write", BYTES / (double)best_write, "GB/s");
-	report("map_read", BYTES / (double)best_read, "GB/s");
+	report("map_write", (double)BYTES / (double)best_write, "GB/s");
+	report("map_read", (double)BYTES / (double)best_read, "GB/s");
 	vkc_buf_destroy(c, &b);
 	free(own);
 	return NULL;
