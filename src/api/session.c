@@ -10,12 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "host/fd.h"
+#include "util/bytes.h"
 
 #define CREDIT_STEP (AGENT_WINDOW / 4)
 
@@ -133,11 +135,9 @@ void session_polls(const struct session *s, struct pollfd *p)
 
 void session_copy_text(char *to, size_t len, const char *from)
 {
-	size_t i;
-
-	for (i = 0; i + 1 < len && from[i]; i++)
-		to[i] = (unsigned char)from[i] < ' ' || from[i] == 0x7f ? '?' : from[i];
-	to[i] = '\0';
+	(void)snprintf(to, len, "%s", from);
+	for (size_t i = 0; to[i]; i++)
+		memset(to + i, '?', control_len(to + i));
 }
 
 static void say(struct session *s, const char *text)

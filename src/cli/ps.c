@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/cmds.h"
 #include "pecten.h"
+#include "util/bytes.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 #define GRACE_NS  UINT64_C(10000000000)
@@ -51,8 +52,12 @@ static int add_json(void *arg, const struct pecten_info *i)
 /* Control characters in somebody's command must not reach the terminal. */
 static void put_text(const char *text)
 {
-	for (; *text; text++)
-		(void)putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+	while (*text) {
+		size_t n = control_len(text);
+
+		(void)putchar(n ? '?' : *text);
+		text += n ? n : 1;
+	}
 }
 
 static int put_row(void *arg, const struct pecten_info *i)

@@ -132,4 +132,17 @@ static inline void wr_le64(struct wr *w, uint64_t v)
 	wr_copy(w, &v, sizeof(v));
 }
 
+/*
+ * Bytes of the control character at @s, text that ends with 0; 0 if it is none.  Those of C1 have
+ * two bytes in UTF-8, and terminals heed them as they do ESC.
+ */
+static inline size_t control_len(const char *s)
+{
+	const unsigned char *b = (const unsigned char *)s;
+
+	if (b[0] < ' ' || b[0] == 0x7f)
+		return 1;
+	return b[0] == 0xc2 && b[1] >= 0x80 && b[1] < 0xa0 ? 2 : 0;
+}
+
 #endif

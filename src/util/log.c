@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "util/bytes.h"
+
 _Atomic int log_level_now = LOG_WARN;
 static const char *log_name = "pecten";
 
@@ -55,10 +57,9 @@ void log_write(enum log_level level, const char *tag, const char *fmt, ...)
 	if (len > sizeof(line) - 2)
 		len = sizeof(line) - 2;
 	/* A guest's string must not start a line of its own. */
-	for (size_t i = 0; i < len; i++) {
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = '?';
-	}
+	line[len] = '\0';
+	for (size_t i = 0; i < len; i++)
+		memset(line + i, '?', control_len(line + i));
 	line[len++] = '\n';
 	/* One write, so that lines of several threads and processes do not mix. */
 	if (write(STDERR_FILENO, line, len) < 0)

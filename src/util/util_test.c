@@ -55,6 +55,19 @@ static void ranges_never_wrap(void **state)
 	assert_true(align_up_ckd(&up, UINT64_MAX - 10, 4096));
 }
 
+static void control_characters_are_told_from_text(void **state)
+{
+	(void)state;
+	assert_int_equal(control_len("\033[2J"), 1);
+	assert_int_equal(control_len("\177"), 1);
+	assert_int_equal(control_len("\xc2\x9b"
+				     "2J"),
+			 2); /* CSI */
+	assert_int_equal(control_len("a"), 0);
+	assert_int_equal(control_len("\xc2\xa7"), 0); /* a section sign */
+	assert_int_equal(control_len("\xc2"), 0);
+}
+
 static void error_keeps_code_and_sentence(void **state)
 {
 	struct err e = { 0 };
@@ -91,6 +104,7 @@ int main(void)
 		cmocka_unit_test(reader_that_runs_out_yields_zero_and_stays_failed),
 		cmocka_unit_test(writer_drops_what_does_not_fit),
 		cmocka_unit_test(ranges_never_wrap),
+		cmocka_unit_test(control_characters_are_told_from_text),
 		cmocka_unit_test(error_keeps_code_and_sentence),
 		cmocka_unit_test(unlinking_twice_is_harmless),
 	};
