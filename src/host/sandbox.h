@@ -82,12 +82,18 @@ int sandbox_enter_root(struct sandbox_view *v) MUST_CHECK;
  */
 int sandbox_enter_view(struct sandbox_view *v, struct err *e) MUST_CHECK;
 
-/* A system call allowed under a condition: (argument & mask) == value.  Several rows are or-ed. */
+/*
+ * A system call allowed under a condition: (argument & mask) == value, and the same of a second
+ * argument unless mask2 is 0.  Several rows are or-ed.
+ */
 struct sandbox_rule {
 	const char *call;
 	unsigned arg;
 	uint64_t mask;
 	uint64_t value;
+	unsigned arg2;
+	uint64_t mask2;
+	uint64_t value2;
 };
 
 /**

@@ -7,9 +7,11 @@
 
 #include <asm/ioctls.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "host/proc.h"
@@ -79,7 +81,7 @@ static const char *const path_variables[] = {
  *	rt_sigtimedwait getrandom arch_prctl getpriority capget
  *	read write readv writev pread64 pwrite64 preadv pwritev openat open close close_range
  *	fstat stat lstat newfstatat statx fstatfs statfs access faccessat faccessat2
- *	readlink readlinkat getdents64 lseek getcwd fcntl flock dup dup2 dup3 pipe pipe2
+ *	readlink readlinkat getdents64 lseek getcwd flock dup dup2 dup3 pipe pipe2
  *	poll ppoll select pselect6 eventfd2 epoll_create1 epoll_ctl epoll_wait epoll_pwait
  *
  * shader caches (Mesa's and NVIDIA's write files)
@@ -90,11 +92,19 @@ static const char *const path_variables[] = {
  * #syscalls renderer: memfd_create kcmp mbind get_mempolicy set_mempolicy
  *
  * NVIDIA: timers and event descriptors between its threads
- * #syscalls renderer: timerfd_create timerfd_settime timerfd_gettime socketpair sched_getattr
+ * #syscalls renderer: timerfd_create timerfd_settime timerfd_gettime sched_getattr
  *
- * the context (venus/): sleeping, descriptors of blobs, priorities of rings
- * #syscalls renderer: sendmsg recvmsg shutdown setpriority
+ * the context (venus/): descriptors of blobs
+ * #syscalls renderer: sendmsg recvmsg shutdown
  */
+
+#define SOCK_TYPE_MASK 0xfU
+#define IOC_HEAD       0xc000ff00U /* of an ioctl's number: direction and type */
+
+/* Newer than the headers of Debian 12. */
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY 1027
+#endif
 
 /* clang-format off */
 static const struct sandbox_rule rules[] = {
@@ -111,6 +121,32 @@ static const struct sandbox_rule rules[] = {
 	{ "sched_setscheduler", 1, UINT32_MAX, 5 },
 	/* our own limits only */
 	{ "prlimit64", 0, UINT32_MAX, 0 },
+	/* priorities of rings: the calling thread's only, not those of all the user's processes */
+	{ "setpriority", 0, UINT32_MAX, PRIO_PROCESS, 1, UINT32_MAX, 0 },
+	/* not F_SETOWN and F_SETSIG: they make the kernel signal other processes of this user */
+	{ "fcntl", 1, UINT32_MAX, F_DUPFD },
+	{ "fcntl", 1, UINT32_MAX, F_DUPFD_CLOEXEC },
+	{ "fcntl", 1, UINT32_MAX, F_DUPFD_QUERY },
+	{ "fcntl", 1, UINT32_MAX, F_GETFD },
+	{ "fcntl", 1, UINT32_MAX, F_SETFD },
+	{ "fcntl", 1, UINT32_MAX, F_GETFL },
+	{ "fcntl", 1, UINT32_MAX, F_SETFL },
+	{ "fcntl", 1, UINT32_MAX, F_GETLK },
+	{ "fcntl", 1, UINT32_MAX, F_SETLK },
+	{ "fcntl", 1, UINT32_MAX, F_SETLKW },
+	{ "fcntl", 1, UINT32_MAX, F_OFD_GETLK },
+	{ "fcntl", 1, UINT32_MAX, F_OFD_SETLK },
+	{ "fcntl", 1, UINT32_MAX, F_OFD_SETLKW },
+	{ "fcntl", 1, UINT32_MAX, F_GETPIPE_SZ },
+	{ "fcntl", 1, UINT32_MAX, F_SETPIPE_SZ },
+	{ "fcntl", 1, UINT32_MAX, F_ADD_SEALS },
+	{ "fcntl", 1, UINT32_MAX, F_GET_SEALS },
+	/*
+	 * Between a driver's threads.  Not SOCK_DGRAM, see sandbox_running(): such a socket sends
+	 * to any other that has a name, connected or not.
+	 */
+	{ "socketpair", 1, SOCK_TYPE_MASK, SOCK_STREAM },
+	{ "socketpair", 1, SOCK_TYPE_MASK, SOCK_SEQPACKET },
 	/*
 	 * By the type byte of the request.  Not 'T': TIOCSTI would type into the terminal that our
 	 * stderr may be.
@@ -120,7 +156,10 @@ static const struct sandbox_rule rules[] = {
 	{ "ioctl", 1, 0xff00, '>' << 8 },      /* sync_file */
 	{ "ioctl", 1, 0xff00, 'u' << 8 },      /* udmabuf */
 	{ "ioctl", 1, 0xff00, 'H' << 8 },      /* dma_heap */
-	{ "ioctl", 1, 0xff00, 'K' << 8 },      /* KFD */
+	/* KFD: these read or write an argument; those of consoles, of the same type, say neither */
+	{ "ioctl", 1, IOC_HEAD, _IOC_READ << 30 | 'K' << 8 },
+	{ "ioctl", 1, IOC_HEAD, _IOC_WRITE << 30 | 'K' << 8 },
+	{ "ioctl", 1, IOC_HEAD, (uint32_t)(_IOC_READ | _IOC_WRITE) << 30 | 'K' << 8 },
 	{ "ioctl", 1, 0xff00, 'F' << 8 },      /* NVIDIA */
 	{ "ioctl", 1, 0xff00, 'm' << 8 },      /* NVIDIA's modeset */
 	{ "ioctl", 1, 0xff00, 0 },             /* NVIDIA's UVM: plain small numbers */
@@ -239,9 +278,14 @@ int sandbox_opened(const struct render_config *cfg, struct err *e)
 int sandbox_running(struct err *e)
 {
 	const struct sandbox_rule own_threads = { "tgkill", 0, UINT32_MAX, (uint32_t)getpid() };
-	struct sandbox_rule all[ARRAY_LEN(rules) + 1];
+	const struct sandbox_rule datagrams = { "socketpair", 1, SOCK_TYPE_MASK, SOCK_DGRAM };
+	struct sandbox_rule all[ARRAY_LEN(rules) + 2];
+	size_t n = ARRAY_LEN(rules);
 
 	memcpy(all, rules, sizeof(rules));
-	all[ARRAY_LEN(rules)] = own_threads;
-	return sandbox_syscalls(syscalls_renderer, all, ARRAY_LEN(all), e);
+	all[n++] = own_threads;
+	/* NVIDIA's driver makes pairs of sockets, and nobody has told of which type. */
+	if (access("/dev/nvidiactl", F_OK) == 0)
+		all[n++] = datagrams;
+	return sandbox_syscalls(syscalls_renderer, all, n, e);
 }

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <linux/kd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -24,6 +25,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -178,12 +180,25 @@ static int connect_somewhere(void)
 	const struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
 	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return 0; /* that is meant to work */
 	int r = result(connect(pair[0], (const struct sockaddr *)&to, sizeof(to)));
 	(void)close(pair[0]);
 	(void)close(pair[1]);
 	return r;
+}
+
+/* A datagram goes where it is told to, without a connection: having such a socket is enough. */
+static int send_somewhere(void)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	(void)close(pair[0]);
+	(void)close(pair[1]);
+	/* Where that driver is, its sockets are let pass. */
+	return access("/dev/nvidiactl", F_OK) == 0 ? -EPERM : 0;
 }
 
 static int mount_something(void)
@@ -204,6 +219,33 @@ static int signal_outsider(void)
 static int signal_outsider_thread(void)
 {
 	return result(syscall(SYS_tgkill, outsider, outsider, SIGUSR1));
+}
+
+/* The kernel would send it when the pipe gets readable. */
+static int signal_outsider_by_owner(void)
+{
+	int p[2];
+
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return 0; /* that is meant to work */
+	int r = result(fcntl(p[0], F_SETOWN, outsider));
+	if (r < 0)
+		r = result(fcntl(p[0], F_SETSIG, SIGKILL)) == 0 ? 0 : r;
+	(void)close(p[0]);
+	(void)close(p[1]);
+	return r;
+}
+
+static int slow_down_outsider(void)
+{
+	return result(setpriority(PRIO_PROCESS, (id_t)outsider, 19));
+}
+
+static int slow_down_all_of_the_user(void)
+{
+	int r = result(setpriority(PRIO_USER, 0, 0)); /* leaves those alone that are slower */
+
+	return r == -EACCES || r == -EPERM ? 0 : r;
 }
 
 static int leave_root(void)
@@ -233,6 +275,13 @@ static int type_into_terminal(void)
 	int r = result(ioctl(STDERR_FILENO, TIOCSTI, &c));
 
 	return r == -ENOTTY ? 0 : r; /* the filter answers before the kernel looks at the file */
+}
+
+static int turn_console_to_graphics(void)
+{
+	int r = result(ioctl(STDERR_FILENO, KDSETMODE, KD_GRAPHICS));
+
+	return r == -ENOTTY ? 0 : r;
 }
 
 static int become_dumpable(void)
@@ -329,6 +378,28 @@ static int read_own_maps(void)
 	return try_open("/proc/self/maps", O_RDONLY);
 }
 
+static int slow_down_own_thread(void)
+{
+	return result(setpriority(PRIO_PROCESS, 0, 19)); /* slower than whoever runs this */
+}
+
+/* The filter must let it through; only a GPU's node understands it. */
+static int compute_on_amd(void)
+{
+	uint32_t version[2];
+	int r = result(ioctl(STDERR_FILENO, _IOR('K', 1, uint32_t[2]), version));
+
+	return r == -ENOTTY || r == -EINVAL ? 0 : r;
+}
+
+static int lock_file(void)
+{
+	AUTO_FD fd = memfd_create("test", MFD_CLOEXEC);
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	return fd < 0 ? -errno : result(fcntl(fd, F_SETLK, &lock));
+}
+
 static int use_null_device(void)
 {
 	return try_open("/dev/null", O_RDWR);
@@ -372,14 +443,19 @@ static const struct {
 	{ "there are no unix sockets",               make_socket,             false },
 	{ "there is no network",                     make_inet_socket,        false },
 	{ "nothing can be connected",                connect_somewhere,       false },
+	{ "nothing can be sent",                     send_somewhere,          false },
 	{ "nothing can be mounted",                  mount_something,         false },
 	{ "another process cannot be traced",        trace_outsider,          false },
 	{ "another process cannot be signalled",     signal_outsider,         false },
 	{ "nor its threads",                         signal_outsider_thread,  false },
+	{ "nor by the kernel on our behalf",         signal_outsider_by_owner, false },
+	{ "another process cannot be slowed down",   slow_down_outsider,      false },
+	{ "nor all of the user's",                   slow_down_all_of_the_user, false },
 	{ "the root cannot be changed",              leave_root,              false },
 	{ "no device can be made",                   make_device,             false },
 	{ "no symbolic link can be made",            make_link,               false },
 	{ "nothing is typed into the terminal",      type_into_terminal,      false },
+	{ "the console stays as it is",              turn_console_to_graphics, false },
 	{ "tracing cannot be allowed again",         become_dumpable,         false },
 	{ "there is no io_uring",                    use_uring,               false },
 	{ "there is no bpf",                         watch_kernel,            false },
@@ -390,6 +466,9 @@ static const struct {
 	{ "memory can be shared",                    share_memory,            true },
 	{ "CPUs can be counted",                     read_cpus,               true },
 	{ "own mappings can be read",                read_own_maps,           true },
+	{ "an own thread can be slowed down",        slow_down_own_thread,    true },
+	{ "KFD can be spoken to",                    compute_on_amd,          true },
+	{ "a file can be locked",                    lock_file,               true },
 	{ "/dev/null is there",                      use_null_device,         true },
 	{ "descriptors can be passed",               pass_descriptor,         true },
 };

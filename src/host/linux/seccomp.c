@@ -59,11 +59,17 @@ static int add(scmp_filter_ctx f, uint32_t action, const char *name,
 	if (!rule)
 		return seccomp_rule_add(f, action, nr, 0);
 
-	const struct scmp_arg_cmp cmp = { .arg = rule->arg,
-					  .op = SCMP_CMP_MASKED_EQ,
-					  .datum_a = rule->mask,
-					  .datum_b = rule->value };
-	return seccomp_rule_add_array(f, action, nr, 1, &cmp);
+	const struct scmp_arg_cmp cmp[] = {
+		{ .arg = rule->arg,
+		  .op = SCMP_CMP_MASKED_EQ,
+		  .datum_a = rule->mask,
+		  .datum_b = rule->value },
+		{ .arg = rule->arg2,
+		  .op = SCMP_CMP_MASKED_EQ,
+		  .datum_a = rule->mask2,
+		  .datum_b = rule->value2 },
+	};
+	return seccomp_rule_add_array(f, action, nr, rule->mask2 ? 2 : 1, cmp);
 }
 
 int sandbox_syscalls(const char *const *allowed, const struct sandbox_rule *rules, size_t count,
