@@ -64,10 +64,10 @@ struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectTy
  * venus_obj_publish() - make a reserved record visible under its id
  * @pool:	the pool it was allocated from, or NULL
  *
- * Return: whether it is; false if the guest destroyed its parent meanwhile, on another ring: @o and
- *	   the host handle are gone then
+ * If the guest has destroyed the pool meanwhile, on another ring, @o and the host handle are gone.
+ * A device that is being destroyed takes @o, and then along with it.
  */
-bool venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
+void venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
 		       struct venus_obj *pool);
 
 /* Gives a reserved id back: the driver said no. */

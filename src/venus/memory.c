@@ -304,13 +304,7 @@ void venus_do_vkAllocateMemory(struct venus_dec *d, struct venus_args_vkAllocate
 	mem->strategy = pd->strategy[mem->type];
 	a->ret = allocate(d, info, mem, &vk);
 	if (a->ret == VK_SUCCESS) {
-		struct venus_backing *b = mem->backing;
-		const uint64_t claimed = mem->claimed;
-
-		if (!venus_obj_publish(d, o, venus_handle_of(vk), NULL)) {
-			venus_backing_put(b); /* no guest will map it */
-			give_back(d->ctx, claimed);
-		}
+		venus_obj_publish(d, o, venus_handle_of(vk), NULL);
 	} else {
 		log_debug(GPU, "%s: vkAllocateMemory of %llu bytes of type %u fails with %d",
 			  d->ctx->name, (unsigned long long)mem->size, mem->type, (int)a->ret);

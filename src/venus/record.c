@@ -80,7 +80,7 @@ struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectTy
 	return o;
 }
 
-bool venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
+void venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
 		       struct venus_obj *pool)
 {
 	bool is_orphan = false;
@@ -89,7 +89,8 @@ bool venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle
 	o->pool = pool;
 	if (o->dev) {
 		mutex_lock(&o->dev->lock);
-		is_orphan = o->dev->obj.gone || (pool && pool->gone);
+		/* A device that goes waits for its makers, so it is still there to take this. */
+		is_orphan = pool && pool->gone;
 		if (!is_orphan) {
 			list_add_tail(&o->dev->objects, &o->dev_node);
 			if (pool)
@@ -106,14 +107,9 @@ bool venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle
 	} else {
 		venus_table_publish(d->table, o);
 	}
-	if (!is_orphan)
-		return true;
-	/* Its parent goes while it is made: the guest raced itself.  A pool took its members along.
-	 */
-	if (!pool)
-		venus_destroy_handle(o->dev, o->type, handle);
-	venus_obj_cancel(d, o);
-	return false;
+	/* Its pool went while it was made, and took it along: the guest raced itself. */
+	if (is_orphan)
+		venus_obj_cancel(d, o);
 }
 
 void venus_obj_cancel(struct venus_dec *d, struct venus_obj *o)

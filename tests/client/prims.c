@@ -226,13 +226,12 @@ struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectTy
 	return &w->spare;
 }
 
-bool venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
+void venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
 		       struct venus_obj *pool)
 {
 	assert(!pool);
 	o->handle = handle;
 	world(d)->published++;
-	return true;
 }
 
 void venus_obj_cancel(struct venus_dec *d, struct venus_obj *o)

@@ -18,6 +18,7 @@
 #include "host/thread.h"
 #include "null_icd.h"
 #include "trap.h"
+#include "venus/core.h"
 
 #define SECOND UINT64_C(1000000000)
 #define RINGS  3
@@ -290,12 +291,64 @@ static void a_device_goes_while_a_buffer_is_made(void **state)
 	assert_int_equal(null_alive(VK_OBJECT_TYPE_UNKNOWN), 0);
 }
 
+/* The same with a queue, which is known by its timeline as well as by its id. */
+static void a_device_goes_while_a_queue_is_fetched(void **state)
+{
+	struct venus_device *dev;
+	struct guest_shm reply;
+	struct guest_shm stream;
+	struct guest_ring maker;
+	struct guest_ring ender;
+	struct guest g;
+	bool is_at = false;
+
+	(void)state;
+	null_control(NULL);
+	trap_reset();
+	assert_int_equal(guest_open(&g, NULL), 0);
+	assert_int_equal(guest_prologue(&g, &reply, &stream), 0);
+	assert_int_equal(guest_ring_open(&g, &maker, 1, 100), 0);
+	assert_int_equal(guest_ring_open(&g, &ender, 2, 101), 0);
+	/* Valid until the ring that destroys it is done, and that will wait. */
+	dev = container_of(venus_table_get(g.ctx->table, ID_DEVICE), struct venus_device, obj);
+
+	/* The maker stands still between the record and its id. */
+	mutex_lock(&g.ctx->bind_lock);
+	guest_cmd_queue(&g, ID_DEVICE, ID_FREE, 1, 2);
+	guest_ring_send(&g, &maker);
+	while (!is_at) {
+		mutex_lock(&dev->lock);
+		is_at = dev->makers == 1;
+		mutex_unlock(&dev->lock);
+	}
+	guest_cmd_destroy(&g, 12, ID_DEVICE, 0);
+	g.len -= 8; /* vkDestroyDevice has no object but its first */
+	guest_ring_send(&g, &ender);
+	for (is_at = false; !is_at;) {
+		mutex_lock(&dev->lock);
+		is_at = dev->obj.gone;
+		mutex_unlock(&dev->lock);
+	}
+	mutex_unlock(&g.ctx->bind_lock);
+	assert_true(guest_ring_wait(&maker, 60 * SECOND));
+	assert_true(guest_ring_wait(&ender, 60 * SECOND));
+	assert_int_equal(venus_ctx_fence(g.ctx, 2, 7), -EINVAL);
+	assert_int_equal(guest_close(&g), 0);
+	assert_int_equal(trap_lines(), 0);
+	guest_shm_drop(&maker.shm);
+	guest_shm_drop(&ender.shm);
+	guest_shm_drop(&reply);
+	guest_shm_drop(&stream);
+	assert_int_equal(null_alive(VK_OBJECT_TYPE_UNKNOWN), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(threads_of_an_application_do_not_meet),
 		cmocka_unit_test(threads_that_fight_end_their_context_at_worst),
 		cmocka_unit_test(a_device_goes_while_a_buffer_is_made),
+		cmocka_unit_test(a_device_goes_while_a_queue_is_fetched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
