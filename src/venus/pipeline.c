@@ -5,12 +5,19 @@
  */
 #include "venus/core.h"
 
-/* Claims the ids of @n pipelines; NULL (and d->failed) if one is taken. */
-static struct venus_obj **reserve(struct venus_dec *d, const uint64_t *ids, uint32_t n)
+/*
+ * Claims the ids of @n pipelines, and finds room for their handles: all that can fail comes before
+ * the claims, so that conclude() follows.  NULL (and d->failed) if an id is taken.
+ */
+static struct venus_obj **reserve(struct venus_dec *d, const uint64_t *ids, uint32_t n,
+				  VkPipeline **made)
 {
 	struct venus_obj **objs = venus_dec_alloc(d, n, sizeof(struct venus_obj *));
 
-	for (uint32_t i = 0; objs && i < n; i++) {
+	*made = objs ? venus_dec_alloc(d, n, sizeof(**made)) : NULL;
+	if (!*made)
+		return NULL;
+	for (uint32_t i = 0; i < n; i++) {
 		objs[i] = venus_obj_reserve(d, ids[i], VK_OBJECT_TYPE_PIPELINE, sizeof(**objs));
 		if (objs[i])
 			continue;
@@ -46,10 +53,10 @@ void venus_do_vkCreateGraphicsPipelines(struct venus_dec *d,
 					struct venus_args_vkCreateGraphicsPipelines *a)
 {
 	uint32_t n = a->createInfoCount;
-	struct venus_obj **objs = reserve(d, a->pPipelines, n);
-	VkPipeline *made = objs ? venus_dec_alloc(d, n, sizeof(*made)) : NULL;
+	VkPipeline *made;
+	struct venus_obj **objs = reserve(d, a->pPipelines, n, &made);
 
-	if (!made)
+	if (!objs)
 		return;
 	a->ret = d->dev->vk.CreateGraphicsPipelines(venus_device_vk(d->dev),
 						    cache_of(a->pipelineCache), n, a->pCreateInfos,
@@ -61,10 +68,10 @@ void venus_do_vkCreateComputePipelines(struct venus_dec *d,
 				       struct venus_args_vkCreateComputePipelines *a)
 {
 	uint32_t n = a->createInfoCount;
-	struct venus_obj **objs = reserve(d, a->pPipelines, n);
-	VkPipeline *made = objs ? venus_dec_alloc(d, n, sizeof(*made)) : NULL;
+	VkPipeline *made;
+	struct venus_obj **objs = reserve(d, a->pPipelines, n, &made);
 
-	if (!made)
+	if (!objs)
 		return;
 	a->ret = d->dev->vk.CreateComputePipelines(venus_device_vk(d->dev),
 						   cache_of(a->pipelineCache), n, a->pCreateInfos,
@@ -81,9 +88,9 @@ void venus_do_vkCreateRayTracingPipelinesKHR(struct venus_dec *d,
 		venus_dec_fatal(d, "is not enabled, or deferred");
 		return;
 	}
-	struct venus_obj **objs = reserve(d, a->pPipelines, n);
-	VkPipeline *made = objs ? venus_dec_alloc(d, n, sizeof(*made)) : NULL;
-	if (!made)
+	VkPipeline *made;
+	struct venus_obj **objs = reserve(d, a->pPipelines, n, &made);
+	if (!objs)
 		return;
 	a->ret = d->dev->vk.CreateRayTracingPipelinesKHR(venus_device_vk(d->dev), VK_NULL_HANDLE,
 							 cache_of(a->pipelineCache), n,

@@ -75,15 +75,21 @@ void venus_do_vkResetDescriptorPool(struct venus_dec *d, struct venus_args_vkRes
 		venus_handle_to(VkDescriptorPool, a->descriptorPool->handle), a->flags);
 }
 
-/* Claims the ids of @n members; NULL (and d->failed) if one is taken. */
+/*
+ * Claims the ids of @n members, and finds room for their handles: all that can fail comes before
+ * the claims, so that conclude() follows.  NULL (and d->failed) if an id is taken.
+ */
 static struct venus_obj **reserve(struct venus_dec *d, const uint64_t *ids, uint32_t n,
-				  VkObjectType type)
+				  VkObjectType type, uint64_t **made)
 {
 	struct venus_obj **objs = ids ? venus_dec_alloc(d, n, sizeof(struct venus_obj *)) : NULL;
 
-	if (!objs && !d->failed)
+	*made = objs ? venus_dec_alloc(d, n, sizeof(**made)) : NULL;
+	if (!*made && !d->failed)
 		venus_dec_fatal(d, "allocates nothing");
-	for (uint32_t i = 0; objs && i < n; i++) {
+	if (!*made)
+		return NULL;
+	for (uint32_t i = 0; i < n; i++) {
 		objs[i] = venus_obj_reserve(d, ids[i], type, sizeof(**objs));
 		if (objs[i])
 			continue;
@@ -118,12 +124,14 @@ void venus_do_vkAllocateCommandBuffers(struct venus_dec *d,
 		venus_dec_fatal(d, "names no command pool");
 		return;
 	}
-	struct venus_obj **objs = reserve(d, a->pCommandBuffers, n, VK_OBJECT_TYPE_COMMAND_BUFFER);
-	VkCommandBuffer *made = objs ? venus_dec_alloc(d, n, sizeof(VkCommandBuffer)) : NULL;
-	if (!made)
+	uint64_t *made;
+	struct venus_obj **objs =
+		reserve(d, a->pCommandBuffers, n, VK_OBJECT_TYPE_COMMAND_BUFFER, &made);
+	if (!objs)
 		return;
-	a->ret = d->dev->vk.AllocateCommandBuffers(venus_device_vk(d->dev), a->pAllocateInfo, made);
-	conclude(d, objs, (const uint64_t *)(const void *)made, n, a->ret);
+	a->ret = d->dev->vk.AllocateCommandBuffers(venus_device_vk(d->dev), a->pAllocateInfo,
+						   (VkCommandBuffer *)(void *)made);
+	conclude(d, objs, made, n, a->ret);
 }
 
 void venus_do_vkAllocateDescriptorSets(struct venus_dec *d,
@@ -135,12 +143,14 @@ void venus_do_vkAllocateDescriptorSets(struct venus_dec *d,
 		venus_dec_fatal(d, "names no descriptor pool");
 		return;
 	}
-	struct venus_obj **objs = reserve(d, a->pDescriptorSets, n, VK_OBJECT_TYPE_DESCRIPTOR_SET);
-	VkDescriptorSet *made = objs ? venus_dec_alloc(d, n, sizeof(*made)) : NULL;
-	if (!made)
+	uint64_t *made;
+	struct venus_obj **objs =
+		reserve(d, a->pDescriptorSets, n, VK_OBJECT_TYPE_DESCRIPTOR_SET, &made);
+	if (!objs)
 		return;
-	a->ret = d->dev->vk.AllocateDescriptorSets(venus_device_vk(d->dev), a->pAllocateInfo, made);
-	conclude(d, objs, (const uint64_t *)(const void *)made, n, a->ret);
+	a->ret = d->dev->vk.AllocateDescriptorSets(venus_device_vk(d->dev), a->pAllocateInfo,
+						   (VkDescriptorSet *)(void *)made);
+	conclude(d, objs, made, n, a->ret);
 }
 
 /*

@@ -464,28 +464,14 @@ static void function_of_an_extension_that_is_off(struct world *w)
 
 /* ---- streams ---- */
 
-static void put_execute(struct guest *g, uint32_t res, uint64_t offset, uint64_t size)
-{
-	guest_put_cmd(g, 180, 0);
-	guest_put_u32(g, 1);
-	guest_put_u64(g, 1);
-	guest_put_u32(g, res);
-	guest_put_u64(g, offset);
-	guest_put_u64(g, size);
-	guest_put_u64(g, 0);
-	guest_put_u32(g, 0);
-	guest_put_u64(g, 0);
-	guest_put_u32(g, 0);
-}
-
 static void stream_in_itself(struct world *w)
 {
 	struct guest *g = &w->victim;
 
-	put_execute(g, RES_STREAM, 0, 64);
+	guest_cmd_execute(g, RES_STREAM, 0, 64);
 	memcpy(w->stream.map, g->out, g->len);
 	guest_drop(g);
-	put_execute(g, RES_STREAM, 0, 64);
+	guest_cmd_execute(g, RES_STREAM, 0, 64);
 }
 
 static void no_streams(struct world *w)
@@ -503,28 +489,28 @@ static void no_streams(struct world *w)
 
 static void stream_of_unknown_resource(struct world *w)
 {
-	put_execute(&w->victim, 99, 0, 64);
+	guest_cmd_execute(&w->victim, 99, 0, 64);
 }
 
 static void stream_past_its_resource(struct world *w)
 {
-	put_execute(&w->victim, RES_STREAM, 1U << 16, 4);
+	guest_cmd_execute(&w->victim, RES_STREAM, 1U << 16, 4);
 }
 
 static void stream_that_wraps(struct world *w)
 {
-	put_execute(&w->victim, RES_STREAM, UINT64_MAX - 3, 8);
+	guest_cmd_execute(&w->victim, RES_STREAM, UINT64_MAX - 3, 8);
 }
 
 static void stream_in_device_memory(struct world *w)
 {
-	put_execute(&w->victim, RES_MEM, 0, 64);
+	guest_cmd_execute(&w->victim, RES_MEM, 0, 64);
 }
 
 static void broken_command_in_a_stream(struct world *w)
 {
 	memset(w->stream.map, 0xff, 64);
-	put_execute(&w->victim, RES_STREAM, 0, 64);
+	guest_cmd_execute(&w->victim, RES_STREAM, 0, 64);
 }
 
 /* ---- replies ---- */

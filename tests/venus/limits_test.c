@@ -74,6 +74,43 @@ static void objects(void **state)
 	finish(&w);
 }
 
+/*
+ * A command may decode to so much that there is no room left for its results.  Then nothing is
+ * claimed, above all no id of a device that is to be destroyed.
+ */
+static void results_that_find_no_room(void **state)
+{
+	/* Of each: a layout, an id and a record; what is left of 64 MiB is less than a handle. */
+	const uint32_t n = 2300000;
+	struct guest_shm shm;
+	struct world w;
+	uint8_t *p;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .objects = 2 * n });
+	assert_int_equal(guest_shm_new(&w.g, RES_FREE, UINT64_C(64) << 20, &shm), 0);
+	guest_put_cmd(&w.g, 77, 0); /* vkAllocateDescriptorSets */
+	guest_put_u64(&w.g, ID_DEVICE);
+	guest_put_struct(&w.g, VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO);
+	guest_put_u64(&w.g, ID_DESC_POOL);
+	guest_put_u32(&w.g, n);
+	p = shm.map;
+	memcpy(p, w.g.out, w.g.len);
+	p += w.g.len;
+	guest_drop(&w.g);
+	for (int array = 0; array < 2; array++) {
+		memcpy(p, &(uint64_t){ n }, 8);
+		p += 8;
+		for (uint64_t i = 0; i < n; i++, p += 8)
+			memcpy(p, &(uint64_t){ array == 0 ? ID_SET_LAYOUT : ID_FREE + i }, 8);
+	}
+	guest_cmd_execute(&w.g, RES_FREE, 0, (uint64_t)(p - shm.map));
+	assert_int_equal(guest_submit(&w.g), -EPROTO);
+	assert_true(trap_holds("vkAllocateDescriptorSets needs more than"));
+	guest_shm_drop(&shm);
+	finish(&w);
+}
+
 /* What was destroyed does not count, however often. */
 static void objects_that_are_gone(void **state)
 {
@@ -277,6 +314,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(objects),
+		cmocka_unit_test(results_that_find_no_room),
 		cmocka_unit_test(objects_that_are_gone),
 		cmocka_unit_test(host_memories),
 		cmocka_unit_test(bytes_of_host_memory),

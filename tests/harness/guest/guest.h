@@ -175,6 +175,8 @@ void guest_cmd_desc_sets(struct guest *g, uint64_t dev, uint64_t pool, uint64_t 
 void guest_cmd_destroy(struct guest *g, int32_t number, uint64_t dev, uint64_t id);
 void guest_cmd_submit_one(struct guest *g, uint64_t queue, uint64_t cmdbuf, uint64_t fence);
 void guest_cmd_reply_stream(struct guest *g, uint32_t res, uint64_t offset, uint64_t size);
+/* vkExecuteCommandStreamsMESA with one stream. */
+void guest_cmd_execute(struct guest *g, uint32_t res, uint64_t offset, uint64_t size);
 
 /**
  * guest_prologue() - everything a fuzzed command may want to name, and RES_MEM, RES_REPLY,

@@ -466,3 +466,17 @@ int guest_prologue(struct guest *g, struct guest_shm *reply, struct guest_shm *s
 		(void)close(blob.fd);
 	return r;
 }
+
+void guest_cmd_execute(struct guest *g, uint32_t res, uint64_t offset, uint64_t size)
+{
+	guest_put_cmd(g, 180, 0);
+	guest_put_u32(g, 1);
+	guest_put_u64(g, 1);
+	guest_put_u32(g, res);
+	guest_put_u64(g, offset);
+	guest_put_u64(g, size);
+	guest_put_u64(g, 0);
+	guest_put_u32(g, 0);
+	guest_put_u64(g, 0);
+	guest_put_u32(g, 0);
+}
