@@ -124,6 +124,8 @@ int venus_ctx_submit(struct venus_ctx *ctx, const void *bytes, size_t len)
 		turn_fatal(ctx);
 		return -EPROTO;
 	}
+	while (first == FAKE_HANG)
+		(void)usleep(1000000);
 	if (first == FAKE_BLOCK) {
 		mutex_lock(&ctx->lock);
 		while (!ctx->stop)

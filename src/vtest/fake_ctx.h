@@ -11,6 +11,7 @@
 /* First words of a submission; anything else is counted and accepted. */
 #define FAKE_FATAL 0xfa7a1000U /* the context becomes fatal */
 #define FAKE_BLOCK 0xb10c0000U /* returns when the context is stopped */
+#define FAKE_HANG  0x4a460000U /* never returns, as a call of a driver may do */
 
 /* Timelines. */
 #define FAKE_RING_LATER 1U /* retires a millisecond later, from another thread */

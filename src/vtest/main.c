@@ -28,8 +28,11 @@
 #include "vtest/server.h"
 #include "vtest/warm.h"
 
+#define NS_PER_US UINT64_C(1000)
+#define NS_PER_MS UINT64_C(1000000)
+
 /* How long a client that has closed its socket may keep commands running. */
-#define LINGER_MS 1000
+#define LINGER_NS UINT64_C(1000000000)
 
 /* What a client is spoken with; see vtest/server.h and vtest/guest.h. */
 struct front_end {
@@ -49,8 +52,6 @@ struct renderer {
 	pthread_t watcher;
 	int done[2]; /* pipe: closed for writing when the client has been served */
 };
-
-#define NS_PER_US UINT64_C(1000)
 
 static const struct front_end front_ends[] = {
 	[RENDER_VTEST] = { vtest_server_create, vtest_serve, vtest_server_destroy },
@@ -130,6 +131,22 @@ static int serve_owner(struct renderer *r)
 	return 0;
 }
 
+static int end_unrested(void)
+{
+	return send_text(RENDER_ENDED, -ETIMEDOUT,
+			 "the host's Vulkan driver did not come to rest after its client had left");
+}
+
+/* For poll(): until @deadline_ns; 0 and UINT64_MAX stand for never. */
+static int ms_until(uint64_t deadline_ns)
+{
+	uint64_t now = deadline_ns ? clock_now_ns() : 0;
+
+	if (deadline_ns == 0 || deadline_ns == UINT64_MAX)
+		return -1;
+	return deadline_ns > now ? (int)((deadline_ns - now) / NS_PER_MS) + 1 : 0;
+}
+
 /* Watches owner and client until the client has been served. */
 static void *watch(void *arg)
 {
@@ -139,28 +156,41 @@ static void *watch(void *arg)
 		{ .fd = RENDER_CONTROL, .events = POLLIN },
 		{ .fd = r->client, .events = POLLRDHUP },
 	};
-	int timeout_ms = -1;
+	uint64_t stop_ns = 0;    /* when to stop the context; 0: no reason yet */
+	uint64_t give_up_ns = 0; /* when to end the process; 0: the context was not stopped yet */
 
 	for (;;) {
-		int n = poll(fds, ARRAY_LEN(fds), timeout_ms);
+		int n = poll(fds, ARRAY_LEN(fds), ms_until(give_up_ns ? give_up_ns : stop_ns));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 || fds[0].revents)
 			return NULL;
-		if (n == 0) {
-			/* The client left long ago, and its last commands still block. */
-			served_stop(r->server);
-			timeout_ms = -1;
-			continue;
-		}
 		if (fds[1].revents && serve_owner(r) < 0) {
-			served_stop(r->server);
 			fds[1].fd = -1;
+			stop_ns = 1; /* at once */
 		}
 		if (fds[2].revents) {
 			fds[2].fd = -1;
-			timeout_ms = LINGER_MS;
+			if (stop_ns == 0)
+				stop_ns = clock_now_ns() + LINGER_NS;
+		}
+		uint64_t now = clock_now_ns();
+		if (stop_ns && !give_up_ns && now >= stop_ns) {
+			/* The client left long ago, and its last commands still block. */
+			served_stop(r->server);
+			give_up_ns = now + VENUS_DESTROY_NS;
+		}
+		/*
+		 * Whoever ends the context gives up by itself.  A command inside of the driver does
+		 * not, and would keep this process and its memory for ever.
+		 */
+		if (give_up_ns && now >= give_up_ns) {
+			if (served_is_inside(r->server)) {
+				(void)end_unrested();
+				_exit(1);
+			}
+			give_up_ns = UINT64_MAX;
 		}
 	}
 }
@@ -226,11 +256,9 @@ static int serve(struct renderer *r)
 	}
 
 	code = r->front->serve(r->server, r->client, &e);
-	if (code == -ETIMEDOUT)
-		(void)err_set(&e, code,
-			      "the host's Vulkan driver did not come to rest after its "
-			      "client had left");
-	if (send_text(RENDER_ENDED, code, code < 0 ? e.text : "") < 0)
+	int sent = code == -ETIMEDOUT ? end_unrested()
+				      : send_text(RENDER_ENDED, code, code < 0 ? e.text : "");
+	if (sent < 0)
 		log_debug(RENDERER, "the owner is gone");
 	if (code == -ETIMEDOUT)
 		_exit(1);

@@ -98,6 +98,14 @@ void served_stop(struct served *s)
 		(void)shutdown(fd, s->stop_how);
 }
 
+bool served_is_inside(struct served *s)
+{
+	mutex_lock(&s->lock);
+	bool is_inside = s->ctx != NULL;
+	mutex_unlock(&s->lock);
+	return is_inside;
+}
+
 bool served_counters(struct served *s, struct venus_counters *out)
 {
 	mutex_lock(&s->lock);

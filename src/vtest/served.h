@@ -75,6 +75,9 @@ int served_end(struct served *s) MUST_CHECK;
  */
 void served_stop(struct served *s);
 
+/* Whether the serving thread has a context that it has not begun to end.  Any thread. */
+bool served_is_inside(struct served *s);
+
 /* Any thread: zeroes before there is a context.  Return: whether there is one */
 bool served_counters(struct served *s, struct venus_counters *out);
 

@@ -491,6 +491,17 @@ class Hostile(ServerCase):
             self.assert_serves()
         self.assertTrue(self.server.settle())
 
+    def test_a_driver_that_keeps_a_command_is_given_up(self):
+        if not IS_FAKE:
+            self.skipTest("needs a context that hangs when told to")
+        with self.server.client() as c:
+            c.begin()
+            c.submit([0x4A460000])
+            self.assert_serves()
+        # Nobody reads that socket any more; the process ends nevertheless, and its place is free.
+        self.assertTrue(self.server.rest())
+        self.assertIn("did not come to rest", self.server.log())
+
     def test_descriptors_run_out_in_one_renderer_only(self):
         with self.server.client(timeout=60) as c:
             c.begin()
