@@ -50,52 +50,38 @@ static void keep_out(const struct venus_physdev *pd, VkMemoryRequirements *req)
 		req->memoryTypeBits = bits;
 }
 
-/* A query that comes later knows the buffer and no more; it comes soon. */
-static void remember(struct venus_device *dev, VkBuffer vk, const VkBufferCreateInfo *info)
+static void round_up_buffer(const struct venus_physdev *pd, struct venus_obj *o,
+			    VkMemoryRequirements *req)
 {
-	if (dev->physdev->map_align == 0)
-		return;
-	mutex_lock(&dev->lock);
-	for (uint32_t i = 0; i < ARRAY_LEN(dev->feedback); i++) {
-		if (dev->feedback[i] == vk)
-			dev->feedback[i] = VK_NULL_HANDLE; /* of a buffer that is gone */
-	}
-	if (is_feedback(info))
-		dev->feedback[dev->feedback_next++ % ARRAY_LEN(dev->feedback)] = vk;
-	mutex_unlock(&dev->lock);
-}
-
-static void round_up_buffer(struct venus_device *dev, VkBuffer vk, VkMemoryRequirements *req)
-{
-	bool is_one = false;
-
-	if (dev->physdev->map_align == 0)
-		return;
-	mutex_lock(&dev->lock);
-	for (uint32_t i = 0; i < ARRAY_LEN(dev->feedback); i++)
-		is_one |= dev->feedback[i] == vk;
-	mutex_unlock(&dev->lock);
-	if (is_one)
-		keep_out(dev->physdev, req);
+	if (container_of(o, struct venus_buffer, obj)->is_feedback)
+		keep_out(pd, req);
 	else
-		round_up(dev->physdev, req);
+		round_up(pd, req);
 }
 
 void venus_do_vkGetBufferMemoryRequirements(struct venus_dec *d,
 					    struct venus_args_vkGetBufferMemoryRequirements *a)
 {
-	VkBuffer vk = venus_handle_to(VkBuffer, a->buffer->handle);
-
-	d->dev->vk.GetBufferMemoryRequirements(venus_device_vk(d->dev), vk, a->pMemoryRequirements);
-	round_up_buffer(d->dev, vk, a->pMemoryRequirements);
+	if (!a->buffer) {
+		venus_dec_fatal(d, "lacks its buffer");
+		return;
+	}
+	d->dev->vk.GetBufferMemoryRequirements(venus_device_vk(d->dev),
+					       venus_handle_to(VkBuffer, a->buffer->handle),
+					       a->pMemoryRequirements);
+	round_up_buffer(d->dev->physdev, a->buffer, a->pMemoryRequirements);
 }
 
 void venus_do_vkGetBufferMemoryRequirements2(struct venus_dec *d,
 					     struct venus_args_vkGetBufferMemoryRequirements2 *a)
 {
+	if (!d->resource) {
+		venus_dec_fatal(d, "lacks its buffer");
+		return;
+	}
 	d->dev->vk.GetBufferMemoryRequirements2(venus_device_vk(d->dev), a->pInfo,
 						a->pMemoryRequirements);
-	round_up_buffer(d->dev, a->pInfo->buffer, &a->pMemoryRequirements->memoryRequirements);
+	round_up_buffer(d->dev->physdev, d->resource, &a->pMemoryRequirements->memoryRequirements);
 }
 
 void venus_do_vkGetDeviceBufferMemoryRequirements(
@@ -116,6 +102,10 @@ void venus_do_vkGetDeviceBufferMemoryRequirements(
 void venus_do_vkGetImageMemoryRequirements(struct venus_dec *d,
 					   struct venus_args_vkGetImageMemoryRequirements *a)
 {
+	if (!a->image) {
+		venus_dec_fatal(d, "lacks its image");
+		return;
+	}
 	d->dev->vk.GetImageMemoryRequirements(venus_device_vk(d->dev),
 					      venus_handle_to(VkImage, a->image->handle),
 					      a->pMemoryRequirements);
@@ -152,16 +142,16 @@ void venus_do_vkCreateBuffer(struct venus_dec *d, struct venus_args_vkCreateBuff
 
 	if (ext)
 		ext->handleTypes &= known_types(d->dev->physdev);
-	struct venus_obj *o = venus_obj_reserve(d, *a->pBuffer, VK_OBJECT_TYPE_BUFFER, sizeof(*o));
+	struct venus_obj *o = venus_obj_reserve(d, *a->pBuffer, VK_OBJECT_TYPE_BUFFER,
+						sizeof(struct venus_buffer));
 	if (!o)
 		return;
+	container_of(o, struct venus_buffer, obj)->is_feedback = is_feedback(a->pCreateInfo);
 	a->ret = d->dev->vk.CreateBuffer(venus_device_vk(d->dev), a->pCreateInfo, NULL, &vk);
-	if (a->ret == VK_SUCCESS) {
-		remember(d->dev, vk, a->pCreateInfo);
+	if (a->ret == VK_SUCCESS)
 		venus_obj_publish(d, o, venus_handle_of(vk), NULL);
-	} else {
+	else
 		venus_obj_cancel(d, o);
-	}
 }
 
 void venus_do_vkCreateImage(struct venus_dec *d, struct venus_args_vkCreateImage *a)

@@ -94,6 +94,13 @@ void venus_memory_unexport(struct venus_ctx *ctx, uint64_t mem_id);
 void venus_memory_release(struct venus_ctx *ctx, struct venus_device *dev,
 			  struct venus_memory *mem);
 
+/* ---- buffers ---- */
+
+struct venus_buffer {
+	struct venus_obj obj;
+	bool is_feedback; /* Mesa's own, see buffer.c */
+};
+
 /* ---- physical devices ---- */
 
 struct venus_physdev {

@@ -72,10 +72,12 @@ struct venus_dec {
 	struct venus_table *table;
 	struct venus_ring *ring;  /* NULL on the context level */
 	struct venus_device *dev; /* owner of the command's first handle; all others must agree */
-	struct venus_obj *pool;   /* the last command or descriptor pool decoded, for handlers */
-	const char *cmd;          /* name of the command being decoded */
-	unsigned chain;           /* pNext nodes of the current chain */
-	unsigned nested;          /* inside vkExecuteCommandStreamsMESA */
+	/* The last one decoded of a kind, for handlers that get a handle in a struct: */
+	struct venus_obj *pool;     /* command or descriptor pool */
+	struct venus_obj *resource; /* buffer or image */
+	const char *cmd;            /* name of the command being decoded */
+	unsigned chain;             /* pNext nodes of the current chain */
+	unsigned nested;            /* inside vkExecuteCommandStreamsMESA */
 	struct venus_arena arena;
 	struct venus_reply reply;
 	struct venus_reader reader;   /* see obj.h */
@@ -343,6 +345,8 @@ static inline struct venus_obj *venus_dec_obj(struct venus_dec *d, VkObjectType 
 		return venus_dec_obj_bad(d, id, type);
 	if (type == VK_OBJECT_TYPE_COMMAND_POOL || type == VK_OBJECT_TYPE_DESCRIPTOR_POOL)
 		d->pool = o;
+	if (type == VK_OBJECT_TYPE_BUFFER || type == VK_OBJECT_TYPE_IMAGE)
+		d->resource = o;
 	return o;
 }
 

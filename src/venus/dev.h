@@ -29,8 +29,6 @@ struct venus_device {
 	uint32_t makers;       /* records reserved and not yet published or cancelled */
 	struct cond no_makers; /* there are none, and obj.gone is set */
 	const struct venus_physdev *physdev; /* lives as long as the context */
-	VkBuffer feedback[16]; /* the youngest of Mesa's own; under lock, see buffer.c */
-	uint32_t feedback_next;
 	uint32_t slots_count;
 	struct venus_queue_slot *slots;
 };

@@ -113,6 +113,7 @@ void vnt_world_begin(struct vnt_world *w, const void *data, size_t size)
 	w->dec.failed = false;
 	w->dec.dev = NULL;
 	w->dec.pool = NULL;
+	w->dec.resource = NULL;
 	w->published = w->cancelled = 0;
 	w->removed = 0;
 	w->device_lost = false;

@@ -75,6 +75,19 @@ static void put_requirements(struct guest *g, uint64_t dev, uint64_t buffer)
 	guest_put_u64(g, 1);
 }
 
+static void requirements_of_nothing(struct world *w)
+{
+	put_requirements(&w->victim, ID_DEVICE, 0);
+}
+
+static void requirements_of_no_image(struct world *w)
+{
+	guest_put_cmd(&w->victim, 31, 0);
+	guest_put_u64(&w->victim, ID_DEVICE);
+	guest_put_u64(&w->victim, 0);
+	guest_put_u64(&w->victim, 1);
+}
+
 static void use_after_destroy(struct world *w)
 {
 	guest_cmd_destroy(&w->victim, 51, ID_DEVICE, ID_BUFFER);
@@ -616,6 +629,8 @@ static const struct row {
 	{ wrong_type,                           "vkDestroyBuffer names object 12 of type 10 as one of type 9" },
 	{ unknown_object,                       "vkDestroyBuffer names object 9999, which does not exist" },
 	{ unknown_object_with_a_huge_id,        "vkDestroyBuffer names object 18446744073709551615, which does not exist" },
+	{ requirements_of_nothing,              "vkGetBufferMemoryRequirements lacks its buffer" },
+	{ requirements_of_no_image,             "vkGetImageMemoryRequirements lacks its image" },
 	{ use_after_destroy,                    "vkGetBufferMemoryRequirements names object 11, which does not exist" },
 	{ destroyed_twice,                      "vkFreeMemory names object 10, which does not exist" },
 	{ no_first_object,                      "vkGetBufferMemoryRequirements lacks its first object" },

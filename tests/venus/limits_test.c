@@ -171,6 +171,20 @@ static void bytes_of_host_memory(void **state)
 	finish(&w);
 }
 
+/* Bytes that a buffer needs, as guests hear it from vkGetBufferMemoryRequirements2. */
+static uint64_t required_size2(struct world *w, uint64_t id)
+{
+	guest_cmd_reply_stream(&w->g, RES_REPLY, 0, w->reply.size);
+	guest_put_cmd(&w->g, 145, GUEST_REPLY);
+	guest_put_u64(&w->g, ID_DEVICE);
+	guest_put_struct(&w->g, VK_STRUCTURE_TYPE_BUFFER_MEMORY_REQUIREMENTS_INFO_2);
+	guest_put_u64(&w->g, id);
+	guest_put_struct(&w->g, VK_STRUCTURE_TYPE_MEMORY_REQUIREMENTS_2);
+	assert_int_equal(guest_submit(&w->g), 0);
+	assert_int_equal(reply_word(w, 0), 145);
+	return reply_word(w, 6) | (uint64_t)reply_word(w, 7) << 32;
+}
+
 /* Bytes that the driver says a new buffer needs, as guests hear it. */
 static uint64_t required_size(struct world *w, uint64_t id, uint64_t size, uint32_t usage)
 {
@@ -204,6 +218,12 @@ static void memory_that_the_driver_maps(void **state)
 	start_trusted(&w, &(struct venus_limits){ .host_memories = 2 }); /* one is the prologue's */
 	assert_int_equal(required_size(&w, ID_FREE + 1, 100, storage), shm_page_size());
 	assert_true(required_size(&w, ID_FREE + 2, 100, copies) < shm_page_size());
+	/* What kind of buffer it is stays known, however many others are made. */
+	for (uint64_t i = 0; i < 40; i++)
+		guest_cmd_buffer_of(&w.g, ID_DEVICE, ID_FREE + 100 + i, 100, copies);
+	assert_int_equal(guest_submit(&w.g), 0);
+	assert_int_equal(required_size2(&w, ID_FREE + 1), shm_page_size());
+	assert_true(required_size2(&w, ID_FREE + 2) < shm_page_size());
 	assert_int_equal(allocate(&w, ID_FREE, 8192, NULL_TYPE_BAR), VK_SUCCESS);
 	assert_int_equal(allocate(&w, ID_FREE + 3, 4096, NULL_TYPE_BAR), VK_ERROR_TOO_MANY_OBJECTS);
 	venus_ctx_counters(w.g.ctx, &c);
