@@ -19,9 +19,20 @@ struct claim {
 struct answer {
 	int32_t code; /* 0 or -errno */
 	uint32_t pad;
+	uint64_t spare; /* bytes given beside those asked for */
 };
 
-static int claim(struct budget_account *a, uint64_t bytes)
+/* While less than half is claimed there is plenty; then it is not to be missed by others. */
+static uint64_t in_advance(const struct budget *b)
+{
+	const uint64_t part = b->limit / BUDGET_SPARE_PART;
+
+	if (b->claimed > b->limit / 2)
+		return 0;
+	return part < BUDGET_SPARE_MAX ? part : BUDGET_SPARE_MAX;
+}
+
+static int claim(struct budget_account *a, uint64_t bytes, uint64_t *spare)
 {
 	struct budget *b = a->budget;
 
@@ -34,6 +45,9 @@ static int claim(struct budget_account *a, uint64_t bytes)
 	}
 	a->claimed += bytes;
 	b->claimed += bytes;
+	*spare = in_advance(b);
+	a->claimed += *spare;
+	b->claimed += *spare;
 	return 0;
 }
 
@@ -52,7 +66,7 @@ int budget_serve(struct budget_account *a, int sock)
 		return -EPROTO;
 	switch (c.type) {
 	case CLAIM_MORE:
-		answer.code = claim(a, c.bytes);
+		answer.code = claim(a, c.bytes, &answer.spare);
 		return send(sock, &answer, sizeof(answer), MSG_NOSIGNAL | MSG_DONTWAIT) ==
 				       (ssize_t)sizeof(answer)
 			       ? 0
@@ -75,25 +89,46 @@ void budget_close(struct budget_account *a)
 	a->claimed = 0;
 }
 
-int budget_claim(struct budget_client *c, uint64_t bytes)
+/* Asks for @bytes.  Return: 0 or -ENOMEM */
+static int ask(struct budget_client *c, uint64_t bytes) REQUIRES(&c->lock)
 {
 	const struct claim more = { .type = CLAIM_MORE, .bytes = bytes };
 	struct answer answer = { .code = -ENOMEM };
 	unsigned none = 0;
 
+	if (fd_send(c->sock, &more, sizeof(more), NULL, 0) < 0 ||
+	    fd_recv(c->sock, &answer, sizeof(answer), NULL, &none) != (ssize_t)sizeof(answer) ||
+	    answer.code != 0)
+		return -ENOMEM;
+	c->keep = answer.spare;
+	c->spare += bytes + answer.spare;
+	return 0;
+}
+
+int budget_claim(struct budget_client *c, uint64_t bytes)
+{
+	int r = 0;
+
 	mutex_lock(&c->lock);
-	int r = fd_send(c->sock, &more, sizeof(more), NULL, 0);
-	if (r == 0 &&
-	    fd_recv(c->sock, &answer, sizeof(answer), NULL, &none) != (ssize_t)sizeof(answer))
-		answer.code = -ENOMEM;
+	if (bytes > c->spare)
+		r = ask(c, bytes - c->spare);
+	if (r == 0)
+		c->spare -= bytes;
 	mutex_unlock(&c->lock);
-	return answer.code == 0 ? 0 : -ENOMEM;
+	return r;
 }
 
 void budget_return(struct budget_client *c, uint64_t bytes)
 {
-	const struct claim less = { .type = CLAIM_LESS, .bytes = bytes };
+	struct claim less = { .type = CLAIM_LESS };
 
-	if (fd_send(c->sock, &less, sizeof(less), NULL, 0) < 0)
-		log_debug(GPU, "nobody takes back %ju bytes", (uintmax_t)bytes);
+	mutex_lock(&c->lock);
+	c->spare += bytes;
+	if (c->spare > c->keep) {
+		less.bytes = c->spare - c->keep;
+		c->spare = c->keep;
+	}
+	if (less.bytes && fd_send(c->sock, &less, sizeof(less), NULL, 0) < 0)
+		log_debug(GPU, "nobody takes back %ju bytes", (uintmax_t)less.bytes);
+	mutex_unlock(&c->lock);
 }

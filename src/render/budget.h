@@ -5,6 +5,10 @@
  * returns what it has freed.  So the books survive whatever happens to a renderer: one that dies
  * returns all, and one that its client has taken over can claim what is left, but neither spend
  * what others have nor return more than its own.
+ *
+ * A question and its answer cost more than a small allocation does.  So as long as there is plenty,
+ * a renderer gets a little more than it asks for, and asks again when that is used up.  What lies
+ * idle this way is at most BUDGET_SPARE_PART of the limit for each renderer.
  */
 #ifndef PECTEN_RENDER_BUDGET_H
 #define PECTEN_RENDER_BUDGET_H
@@ -17,6 +21,10 @@
 /*
  * The owner's side: one thread.
  */
+
+/* What a renderer may have in advance: so much, and no more than this part of the limit. */
+#define BUDGET_SPARE_MAX  (UINT64_C(4) << 20) /* bytes */
+#define BUDGET_SPARE_PART 1024
 
 struct budget {
 	uint64_t limit;   /* bytes */
@@ -48,16 +56,19 @@ void budget_close(struct budget_account *a);
 struct budget_client {
 	struct mutex lock; /* around a claim and its answer */
 	int sock;          /* blocking, borrowed */
+	/* Under lock, zero at first: */
+	uint64_t spare; /* bytes that are claimed and not used */
+	uint64_t keep;  /* bytes that may be: what the owner has last given in advance */
 };
 
 /**
- * budget_claim() - ask for memory, and wait for the answer
+ * budget_claim() - take of what is there in advance, or ask for memory and wait for the answer
  *
  * Return: 0, or -ENOMEM if there is not as much, or nobody who answers
  */
 int budget_claim(struct budget_client *c, uint64_t bytes) MUST_CHECK;
 
-/* Gives back as much, or part, of what was claimed; does not wait. */
+/* Gives back as much, or part, of what was claimed; does not wait for an answer. */
 void budget_return(struct budget_client *c, uint64_t bytes);
 
 #endif

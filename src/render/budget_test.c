@@ -149,6 +149,59 @@ static void threads_share_a_socket(void **state)
 	assert_int_equal(x->budget.claimed, 0);
 }
 
+/* Small claims are seldom asked for, and never at the cost of others. */
+static void small_claims_are_answered_in_advance(void **state)
+{
+	const uint64_t limit = UINT64_C(1) << 30;
+	const uint64_t spare = limit / BUDGET_SPARE_PART;
+	struct fixture *x = *state;
+
+	x->budget.limit = limit;
+	begin(x);
+	assert_int_equal(budget_claim(&x->client[0], 4096), 0);
+	assert_int_equal(x->client[0].spare, spare);
+	end(x);
+
+	/* Nobody answers any more, and nobody needs to. */
+	for (unsigned i = 0; i < TURNS; i++) {
+		assert_int_equal(budget_claim(&x->client[0], spare), 0);
+		assert_int_equal(budget_claim(&x->client[0], 1), -ENOMEM);
+		budget_return(&x->client[0], spare);
+	}
+	assert_int_equal(x->account[0].claimed, 4096 + spare);
+	assert_int_equal(x->budget.claimed, 4096 + spare);
+}
+
+static void what_is_kept_in_advance_is_little(void **state)
+{
+	const uint64_t limit = UINT64_C(1) << 30;
+	const uint64_t spare = limit / BUDGET_SPARE_PART;
+	struct fixture *x = *state;
+
+	x->budget.limit = limit;
+	begin(x);
+	assert_int_equal(budget_claim(&x->client[0], 100 * spare), 0);
+	budget_return(&x->client[0], 100 * spare);
+	assert_int_equal(x->client[0].spare, spare);
+	/* All but what the first keeps is there for another, to the byte. */
+	while (budget_claim(&x->client[1], limit - spare) < 0)
+		sched_yield();
+	assert_int_equal(x->client[1].spare, 0);
+	assert_int_equal(budget_claim(&x->client[1], 1), -ENOMEM);
+	assert_int_equal(budget_claim(&x->client[0], spare), 0);
+	/* With so little left nothing is kept any more. */
+	budget_return(&x->client[1], 2 * spare);
+	while (budget_claim(&x->client[0], 1) < 0)
+		sched_yield();
+	assert_int_equal(x->client[0].spare, 0);
+	budget_return(&x->client[0], spare + 1);
+	assert_int_equal(x->client[0].spare, 0);
+	while (budget_claim(&x->client[2], 3 * spare) < 0)
+		sched_yield();
+	end(x);
+	assert_int_equal(x->budget.claimed, limit);
+}
+
 /* One that has been taken over: it loses its own account, and others lose nothing. */
 static void nobody_returns_what_is_not_his(void **state)
 {
@@ -200,6 +253,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(all_hit_one_limit),
 		T(threads_share_a_socket),
+		T(small_claims_are_answered_in_advance),
+		T(what_is_kept_in_advance_is_little),
 		T(nobody_returns_what_is_not_his),
 		T(one_that_does_not_listen_is_given_up),
 	};
