@@ -162,9 +162,14 @@ void venus_do_vkCreateImage(struct venus_dec *d, struct venus_args_vkCreateImage
 
 	if (ext)
 		ext->handleTypes &= known_types(d->dev->physdev);
-	struct venus_obj *o = venus_obj_reserve(d, *a->pImage, VK_OBJECT_TYPE_IMAGE, sizeof(*o));
+	struct venus_obj *o =
+		venus_obj_reserve(d, *a->pImage, VK_OBJECT_TYPE_IMAGE, sizeof(struct venus_image));
 	if (!o)
 		return;
+	struct venus_image *image = container_of(o, struct venus_image, obj);
+	image->extent = a->pCreateInfo->extent;
+	image->levels = a->pCreateInfo->mipLevels;
+	image->layers = a->pCreateInfo->arrayLayers;
 	a->ret = d->dev->vk.CreateImage(venus_device_vk(d->dev), a->pCreateInfo, NULL, &vk);
 	if (a->ret == VK_SUCCESS)
 		venus_obj_publish(d, o, venus_handle_of(vk), NULL);

@@ -94,11 +94,18 @@ void venus_memory_unexport(struct venus_ctx *ctx, uint64_t mem_id);
 void venus_memory_release(struct venus_ctx *ctx, struct venus_device *dev,
 			  struct venus_memory *mem);
 
-/* ---- buffers ---- */
+/* ---- buffers and images: what is to be known of them later ---- */
 
 struct venus_buffer {
 	struct venus_obj obj;
 	bool is_feedback; /* Mesa's own, see buffer.c */
+};
+
+struct venus_image {
+	struct venus_obj obj;
+	VkExtent3D extent; /* of the first mip level */
+	uint32_t levels;
+	uint32_t layers;
 };
 
 /* ---- physical devices ---- */

@@ -4,7 +4,8 @@
  * functions take pointers, so the protocol has stand-ins that carry the bytes.
  *
  * A driver moves as many bytes as the image demands, whatever the guest says the size is.  It
- * therefore works on scratch memory that is large enough for any format.
+ * therefore works on scratch memory that is large enough for any format.  What is not part of the
+ * image is refused: the CPU would copy what lies beside it.
  */
 #include <sys/mman.h>
 
@@ -28,16 +29,72 @@ static void scratch_fini(struct scratch *s)
 }
 #define AUTO_SCRATCH CLEANUP(scratch_fini) struct scratch
 
-/* Room for every byte that a copy of this shape can touch; false if there is none. */
-static bool scratch_init(struct scratch *s, uint32_t row, uint32_t height, VkExtent3D extent,
-			 uint32_t layers)
+/* A copy, whichever way it goes. */
+struct copy {
+	VkHostImageCopyFlags flags;
+	uint32_t row;    /* texels; 0: as many as are copied */
+	uint32_t height; /* likewise */
+	VkImageSubresourceLayers part;
+	VkOffset3D offset;
+	VkExtent3D extent;
+};
+
+static uint32_t at_level(uint32_t size, uint32_t level)
 {
-	uint64_t w = (uint64_t)(row > extent.width ? row : extent.width) + BLOCK_MAX;
-	uint64_t h = (uint64_t)(height > extent.height ? height : extent.height) + BLOCK_MAX;
+	return size >> level ? size >> level : 1;
+}
+
+static bool fits_edge(int32_t offset, uint32_t extent, uint32_t size)
+{
+	return offset >= 0 && range_fits((uint64_t)offset, extent, size);
+}
+
+/* Return: whether the copy stays within the image that the command names; false with d->failed */
+static bool check_copy(struct venus_dec *d, struct copy *c)
+{
+	if (!d->resource || d->resource->type != VK_OBJECT_TYPE_IMAGE) {
+		venus_dec_fatal(d, "lacks its image");
+		return false;
+	}
+
+	const struct venus_image *image = container_of(d->resource, struct venus_image, obj);
+	const uint32_t level = c->part.mipLevel;
+	const uint32_t first = c->part.baseArrayLayer;
+
+	if (c->part.layerCount == VK_REMAINING_ARRAY_LAYERS && first < image->layers)
+		c->part.layerCount = image->layers - first;
+	if (level >= image->levels || level > 31 ||
+	    !range_fits(first, c->part.layerCount, image->layers)) {
+		venus_dec_fatal(d, "copies level %u, layers %u and %u more of %u and %u", level,
+				first, c->part.layerCount, image->levels, image->layers);
+		return false;
+	}
+
+	const VkExtent3D size = { at_level(image->extent.width, level),
+				  at_level(image->extent.height, level),
+				  at_level(image->extent.depth, level) };
+	if (!fits_edge(c->offset.x, c->extent.width, size.width) ||
+	    !fits_edge(c->offset.y, c->extent.height, size.height) ||
+	    !fits_edge(c->offset.z, c->extent.depth, size.depth)) {
+		venus_dec_fatal(d, "copies what is outside of its image");
+		return false;
+	}
+	/* Then all of it is copied, in a layout of the driver's, whatever the extent says. */
+	if (c->flags & VK_HOST_IMAGE_COPY_MEMCPY_BIT)
+		c->extent = size;
+	return true;
+}
+
+/* Room for every byte that a copy of this shape can touch; false if there is none. */
+static bool scratch_init(struct scratch *s, const struct copy *c)
+{
+	const VkExtent3D *e = &c->extent;
+	uint64_t w = (uint64_t)(c->row > e->width ? c->row : e->width) + BLOCK_MAX;
+	uint64_t h = (uint64_t)(c->height > e->height ? c->height : e->height) + BLOCK_MAX;
 	uint64_t n;
 
-	if (ckd_mul(&n, w, h) || ckd_mul(&n, n, (uint64_t)extent.depth + BLOCK_MAX) ||
-	    ckd_mul(&n, n, (uint64_t)(layers ? layers : 1)) ||
+	if (ckd_mul(&n, w, h) || ckd_mul(&n, n, (uint64_t)e->depth + BLOCK_MAX) ||
+	    ckd_mul(&n, n, (uint64_t)(c->part.layerCount ? c->part.layerCount : 1)) ||
 	    ckd_mul(&n, n, (uint64_t)TEXEL_MAX * MEMCPY_TIMES) || n > COPY_MAX)
 		return false;
 	void *at = mmap(NULL, n, PROT_READ | PROT_WRITE,
@@ -69,15 +126,19 @@ void venus_do_vkCopyImageToMemoryMESA(struct venus_dec *d,
 		.regionCount = 1,
 		.pRegions = &region,
 	};
+	struct copy c = {
+		in->flags,       in->memoryRowLength, in->memoryImageHeight, in->imageSubresource,
+		in->imageOffset, in->imageExtent
+	};
 	AUTO_SCRATCH s = { 0 };
 
 	if (!d->dev->vk.CopyImageToMemory) {
 		venus_dec_fatal(d, "is not enabled");
 		return;
 	}
-	if (!scratch_init(&s, in->memoryRowLength, in->memoryImageHeight, in->imageExtent,
-			  in->imageSubresource.layerCount) ||
-	    a->dataSize > s.size) {
+	if (!check_copy(d, &c))
+		return;
+	if (!scratch_init(&s, &c) || a->dataSize > s.size) {
 		a->ret = VK_ERROR_OUT_OF_HOST_MEMORY;
 		return;
 	}
@@ -106,11 +167,13 @@ static VkResult copy_to_image(struct venus_dec *d, const VkCopyMemoryToImageInfo
 		.regionCount = 1,
 		.pRegions = &region,
 	};
+	struct copy c = { in->flags,           r->memoryRowLength, r->memoryImageHeight,
+			  r->imageSubresource, r->imageOffset,     r->imageExtent };
 	AUTO_SCRATCH s = { 0 };
 
-	if (!scratch_init(&s, r->memoryRowLength, r->memoryImageHeight, r->imageExtent,
-			  r->imageSubresource.layerCount) ||
-	    r->dataSize > s.size)
+	if (!check_copy(d, &c))
+		return VK_ERROR_UNKNOWN;
+	if (!scratch_init(&s, &c) || r->dataSize > s.size)
 		return VK_ERROR_OUT_OF_HOST_MEMORY;
 	if (r->pData)
 		memcpy(s.at, r->pData, r->dataSize);

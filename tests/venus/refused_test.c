@@ -107,7 +107,7 @@ static void results_that_do_not_fit_are_cut(void **state)
 	guest_put_u64(g, ID_DEVICE);
 	guest_put_u64(g, ID_QUERY_POOL);
 	guest_put_u32(g, 0);
-	guest_put_u32(g, 1000);
+	guest_put_u32(g, 16); /* all that the pool has */
 	guest_put_u64(g, 8);
 	guest_put_u64(g, 8);
 	guest_put_u64(g, 4096);
@@ -119,6 +119,22 @@ static void results_that_do_not_fit_are_cut(void **state)
 	assert_int_equal(reply_word(w, 4), 0x01010101);
 	assert_int_equal(reply_word(w, 6), 0);
 	assert_false(venus_ctx_is_fatal(g->ctx));
+}
+
+/* A copy in the driver's own layout is one of the whole level, whatever its extent says. */
+static void whole_levels_get_room_for_all_of_it(void **state)
+{
+	struct world *w = *state;
+	struct guest *g = &w->victim;
+
+	null_forget();
+	/* More than one texel in any layout needs, less than all 16 x 16 may. */
+	guest_cmd_copy_image(g, ID_IMAGE, VK_HOST_IMAGE_COPY_MEMCPY_BIT, 0, 1, 400000);
+	assert_int_equal(guest_submit(g), 0);
+	assert_int_equal(null_calls("vkCopyImageToMemory"), 1);
+	guest_cmd_copy_image(g, ID_IMAGE, 0, 0, 1, 400000);
+	assert_int_equal(guest_submit(g), 0);
+	assert_int_equal(null_calls("vkCopyImageToMemory"), 1);
 }
 
 static void second_instance_is_an_error(void **state)
@@ -232,6 +248,7 @@ int main(void)
 		T(null_handles_are_nothing),
 		T(memory_that_cannot_be_is_an_error),
 		T(results_that_do_not_fit_are_cut),
+		T(whole_levels_get_room_for_all_of_it),
 		T(second_instance_is_an_error),
 		T(memory_type_that_does_not_exist_never_reaches_the_driver),
 		T(device_with_queues_that_do_not_exist_never_reaches_the_driver),

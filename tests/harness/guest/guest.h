@@ -175,6 +175,9 @@ void guest_cmd_desc_sets(struct guest *g, uint64_t dev, uint64_t pool, uint64_t 
 void guest_cmd_destroy(struct guest *g, int32_t number, uint64_t dev, uint64_t id);
 void guest_cmd_submit_one(struct guest *g, uint64_t queue, uint64_t cmdbuf, uint64_t fence);
 void guest_cmd_reply_stream(struct guest *g, uint32_t res, uint64_t offset, uint64_t size);
+/* vkCopyImageToMemoryMESA of one row of @width texels into @size bytes. */
+void guest_cmd_copy_image(struct guest *g, uint64_t image, uint32_t flags, uint32_t level,
+			  uint32_t width, uint64_t size);
 /* vkExecuteCommandStreamsMESA with one stream. */
 void guest_cmd_execute(struct guest *g, uint32_t res, uint64_t offset, uint64_t size);
 

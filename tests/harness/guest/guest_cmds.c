@@ -480,3 +480,27 @@ void guest_cmd_execute(struct guest *g, uint32_t res, uint64_t offset, uint64_t 
 	guest_put_u64(g, 0);
 	guest_put_u32(g, 0);
 }
+
+void guest_cmd_copy_image(struct guest *g, uint64_t image, uint32_t flags, uint32_t level,
+			  uint32_t width, uint64_t size)
+{
+	guest_put_cmd(g, 297, 0);
+	guest_put_u64(g, ID_DEVICE);
+	guest_put_struct(g, 1000384008); /* VkCopyImageToMemoryInfoMESA */
+	guest_put_u32(g, flags);
+	guest_put_u64(g, image);
+	guest_put_u32(g, VK_IMAGE_LAYOUT_GENERAL);
+	guest_put_u32(g, 0); /* memoryRowLength */
+	guest_put_u32(g, 0);
+	guest_put_u32(g, VK_IMAGE_ASPECT_COLOR_BIT);
+	guest_put_u32(g, level);
+	guest_put_u32(g, 0); /* layers */
+	guest_put_u32(g, 1);
+	for (int i = 0; i < 3; i++)
+		guest_put_u32(g, 0); /* offset */
+	guest_put_u32(g, width);
+	guest_put_u32(g, 1);
+	guest_put_u32(g, 1);
+	guest_put_u64(g, size);
+	guest_put_u64(g, size);
+}
