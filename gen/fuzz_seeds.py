@@ -33,6 +33,11 @@ HANDLES = {
     'VkPipelineCache': 'cache',
 }
 SPECIAL = {'resourceId': 3, 'seqno': 0, 'offset': 0, 'size': 4096, 'allocationSize': 4096}
+# Numbers of things of which there is one.
+SPECIAL.update(dict.fromkeys("attachment pPreserveAttachments subpass srcSubpass dstSubpass z "
+                             "inputAttachmentIndex mipLevel baseArrayLayer firstBinding "
+                             "firstCounterBuffer".split(), 0))
+SPECIAL_OF = {('VkSpecializationMapEntry', 'size'): 4, ('VkPushConstantRange', 'size'): 4}
 NEW_ID = 1000  # objects that the commands create
 BLOB = 4       # bytes of every blob
 NODES = 6      # of a chain, at most
@@ -49,12 +54,14 @@ class Encoder:
         self.out = bytearray()
         self.depth = 0
         self.blobs = set()
+        self.owner = ''         # the current struct
         self.tags = {}          # value of each selector of a union in the current struct
 
     def number(self, s):
         if s.name in self.blobs:
             return BLOB
-        return self.tags.get(s.name, SPECIAL.get(s.name, 1))
+        special = SPECIAL_OF.get((self.owner, s.name), SPECIAL.get(s.name, 1))
+        return self.tags.get(s.name, special)
 
     def u32(self, v):
         self.out += struct.pack('<I', v & 0xffffffff)
@@ -107,8 +114,9 @@ class Encoder:
                 for s in shapes if s.decl.selector}
 
     def struct(self, t, partial):
-        outer = self.blobs, self.tags
+        outer = self.blobs, self.tags, self.owner
         shapes = self.world.shapes(t)
+        self.owner = t.name
         self.blobs, self.tags = blob_lengths(shapes), self.selectors(shapes)
         self.depth += 1
         for s in shapes:
@@ -119,7 +127,7 @@ class Encoder:
             else:
                 self.member(s, partial)
         self.depth -= 1
-        self.blobs, self.tags = outer
+        self.blobs, self.tags, self.owner = outer
 
     def chain(self, t, partial):
         nodes = self.world.chain(t)
@@ -138,14 +146,15 @@ class Encoder:
         self.u64(1)
         self.u32(self.world.reg.constant(t.stype))
         self.nodes(nodes[1:], partial)
-        outer, shapes = (self.blobs, self.tags), self.world.shapes(t)
+        outer, shapes = (self.blobs, self.tags, self.owner), self.world.shapes(t)
+        self.owner = t.name
         self.blobs, self.tags = blob_lengths(shapes), self.selectors(shapes)
         self.depth += 1
         for s in shapes:
             if s.form not in ('stype', 'pnext'):
                 self.member(s, partial)
         self.depth -= 1
-        self.blobs, self.tags = outer
+        self.blobs, self.tags, self.owner = outer
 
     def member(self, s, partial):
         if s.form == 'never':

@@ -38,7 +38,7 @@ HAND = """
     vkGetImageMemoryRequirements2 vkGetDeviceImageMemoryRequirements
     vkCreateFence vkDestroyFence vkGetFenceStatus vkResetFences vkWaitForFences
     vkCreateSemaphore vkDestroySemaphore vkWaitSemaphores
-    vkGetQueryPoolResults vkGetRayTracingShaderGroupHandlesKHR
+    vkCreateQueryPool vkGetQueryPoolResults vkGetRayTracingShaderGroupHandlesKHR
     vkGetRayTracingCaptureReplayShaderGroupHandlesKHR
     vkCreateGraphicsPipelines vkCreateComputePipelines vkCreateRayTracingPipelinesKHR
     vkCreateCommandPool vkDestroyCommandPool vkAllocateCommandBuffers vkFreeCommandBuffers
@@ -53,7 +53,7 @@ HAND = """
 """.split()
 
 CREATE = """
-    vkCreateEvent vkCreateQueryPool vkCreateBufferView vkCreateImageView vkCreateShaderModule
+    vkCreateEvent vkCreateBufferView vkCreateImageView vkCreateShaderModule
     vkCreatePipelineCache vkCreatePipelineLayout vkCreateSampler vkCreateDescriptorSetLayout
     vkCreateFramebuffer vkCreateRenderPass vkCreateRenderPass2 vkCreateSamplerYcbcrConversion
     vkCreateDescriptorUpdateTemplate vkCreateAccelerationStructureKHR
@@ -141,6 +141,67 @@ NOT_CHAINED = {
     'VkPhysicalDeviceLayeredApiPropertiesListKHR', 'VkPhysicalDeviceLayeredApiPropertiesKHR',
     'VkPhysicalDeviceLayeredApiVulkanPropertiesKHR',
 }
+
+
+# Numbers by which drivers index arrays of a fixed size or of a query pool, without a look at how
+# many there are: owner -> (limit, first, count), see venus_check_range().  Vulkan forbids what is
+# past the limit.
+RANGES = {
+    'vkCmdPushConstants': [('PUSH_BYTES', 'offset', 'size')],
+    'VkPushConstantsInfo': [('PUSH_BYTES', 'offset', 'size')],
+    'vkCmdBindDescriptorSets': [('SETS', 'firstSet', 'descriptorSetCount')],
+    'VkBindDescriptorSetsInfo': [('SETS', 'firstSet', 'descriptorSetCount')],
+    'vkCmdPushDescriptorSet': [('SETS', 'set', '1')],
+    'VkPushDescriptorSetInfo': [('SETS', 'set', '1')],
+    'VkPipelineLayoutCreateInfo': [('SETS', '0', 'setLayoutCount')],
+    'vkCmdBindVertexBuffers': [('VERTEX_BINDINGS', 'firstBinding', 'bindingCount')],
+    'vkCmdBindVertexBuffers2': [('VERTEX_BINDINGS', 'firstBinding', 'bindingCount')],
+    'VkVertexInputBindingDescription2EXT': [('VERTEX_BINDINGS', 'binding', '1')],
+    'VkVertexInputAttributeDescription2EXT': [('VERTEX_BINDINGS', 'binding', '1'),
+                                              ('VERTEX_ATTRIBUTES', 'location', '1')],
+    'vkCmdSetViewport': [('VIEWPORTS', 'firstViewport', 'viewportCount')],
+    'vkCmdSetScissor': [('VIEWPORTS', 'firstScissor', 'scissorCount')],
+    'vkCmdSetViewportWithCount': [('VIEWPORTS', '0', 'viewportCount')],
+    'vkCmdSetScissorWithCount': [('VIEWPORTS', '0', 'scissorCount')],
+    'VkPipelineViewportStateCreateInfo': [('VIEWPORTS', '0', 'viewportCount'),
+                                          ('VIEWPORTS', '0', 'scissorCount')],
+    'vkCmdSetColorBlendEnableEXT': [('COLORS', 'firstAttachment', 'attachmentCount')],
+    'vkCmdSetColorBlendEquationEXT': [('COLORS', 'firstAttachment', 'attachmentCount')],
+    'vkCmdSetColorBlendAdvancedEXT': [('COLORS', 'firstAttachment', 'attachmentCount')],
+    'vkCmdSetColorWriteMaskEXT': [('COLORS', 'firstAttachment', 'attachmentCount')],
+    'vkCmdSetColorWriteEnableEXT': [('COLORS', '0', 'attachmentCount')],
+    'VkPipelineColorBlendStateCreateInfo': [('COLORS', '0', 'attachmentCount')],
+    'VkPipelineColorWriteCreateInfoEXT': [('COLORS', '0', 'attachmentCount')],
+    'VkRenderingInfo': [('COLORS', '0', 'colorAttachmentCount')],
+    'VkPipelineRenderingCreateInfo': [('COLORS', '0', 'colorAttachmentCount')],
+    'VkCommandBufferInheritanceRenderingInfo': [('COLORS', '0', 'colorAttachmentCount')],
+    'VkRenderingAttachmentLocationInfo': [('COLORS', '0', 'colorAttachmentCount')],
+    'VkRenderingInputAttachmentIndexInfo': [('COLORS', '0', 'colorAttachmentCount')],
+    'vkCmdBindTransformFeedbackBuffersEXT': [('XFB_BUFFERS', 'firstBinding', 'bindingCount')],
+    'vkCmdBeginTransformFeedbackEXT': [('XFB_BUFFERS', 'firstCounterBuffer',
+                                        'counterBufferCount')],
+    'vkCmdEndTransformFeedbackEXT': [('XFB_BUFFERS', 'firstCounterBuffer', 'counterBufferCount')],
+    'vkResetQueryPool': [('QUERIES', 'firstQuery', 'queryCount')],
+    'vkCmdResetQueryPool': [('QUERIES', 'firstQuery', 'queryCount')],
+    'vkCmdCopyQueryPoolResults': [('QUERIES', 'firstQuery', 'queryCount')],
+    'vkCmdBeginQuery': [('QUERIES', 'query', '1')],
+    'vkCmdEndQuery': [('QUERIES', 'query', '1')],
+    'vkCmdBeginQueryIndexedEXT': [('QUERIES', 'query', '1')],
+    'vkCmdEndQueryIndexedEXT': [('QUERIES', 'query', '1')],
+    'vkCmdWriteTimestamp': [('QUERIES', 'query', '1')],
+    'vkCmdWriteTimestamp2': [('QUERIES', 'query', '1')],
+    'vkCmdWriteAccelerationStructuresPropertiesKHR': [('QUERIES', 'firstQuery',
+                                                       'accelerationStructureCount')],
+}
+
+# Structs with venus_check_X(), by hand, behind their decoder.
+CHECKED = [
+    'VkClearAttachment', 'VkDescriptorSetAllocateInfo', 'VkDescriptorSetLayoutCreateInfo',
+    'VkGraphicsPipelineCreateInfo', 'VkPipelineLayoutCreateInfo',
+    'VkPipelineShaderStageCreateInfo', 'VkPipelineVertexInputDivisorStateCreateInfo',
+    'VkPipelineVertexInputStateCreateInfo', 'VkRenderPassCreateInfo', 'VkRenderPassCreateInfo2',
+    'VkSampleLocationsInfoEXT', 'VkSpecializationInfo', 'VkWriteDescriptorSet',
+]
 
 
 def load_pairs(path):

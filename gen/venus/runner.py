@@ -232,6 +232,8 @@ def run_generic(world, c, w):
             w('(void)%s;' % s.name)
     w('if (d->failed)\nreturn;')
     need_function(c, w)
+    for limit, first, count in table.RANGES.get(c.name, []):
+        w('if (!venus_check_range(d, VENUS_LIMIT_%s, %s, %s))\nreturn;' % (limit, first, count))
     call = 'vk->%s(%s);' % (c.short, arguments(c))
     if c.command.ret.kind == 'void':
         w(call)

@@ -3,6 +3,7 @@
 
 import re
 
+from . import commands as table
 from . import out
 from .out import Writer
 
@@ -379,6 +380,11 @@ def header(world, source):
     for t in by_name(world.reply):
         if needs_encoder(world, t):
             w(decl_encode(t) + ';')
+    checked = [t for t in by_name(world.full) if t.name in table.CHECKED]
+    if checked:
+        w('\n/* By hand, see check.c: breaches that drivers do not survive. */')
+    for t in checked:
+        w('void venus_check_%s(struct venus_dec *d, const %s *s);' % (t.name, t.name))
     w('\n/* Every sType that may travel, ascending. */')
     w('#define VENUS_STYPE_COUNT %d\n' % len(all_chained(world)))
     w('extern const VkStructureType venus_stypes[VENUS_STYPE_COUNT];\n')
@@ -433,6 +439,15 @@ def mark_unused(w, at, *names):
             w('(void)%s;' % n)
 
 
+def checks(w, t):
+    """What drivers take for granted of @t, all of whose members are decoded."""
+    for limit, first, count in table.RANGES.get(t.name, []):
+        w('venus_check_range(d, VENUS_LIMIT_%s, %s, %s);'
+          % (limit, *(n if n.isdigit() else 's->' + n for n in (first, count))))
+    if t.name in table.CHECKED:
+        w('venus_check_%s(d, s);' % t.name)
+
+
 def struct_decoder(world, w, t, role):
     """Functions that decode @t: its members for chains, and the whole."""
     partial = role == 'partial'
@@ -444,6 +459,8 @@ def struct_decoder(world, w, t, role):
         start = len(w.lines)
         for s in members(world, t):
             dec.member(s, 's->', role)
+        if role == 'full':
+            checks(w, t)
         return len(w.lines) > start
 
     if is_node:

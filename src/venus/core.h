@@ -94,7 +94,7 @@ void venus_memory_unexport(struct venus_ctx *ctx, uint64_t mem_id);
 void venus_memory_release(struct venus_ctx *ctx, struct venus_device *dev,
 			  struct venus_memory *mem);
 
-/* ---- buffers and images: what is to be known of them later ---- */
+/* ---- buffers, images, queries: what is to be known of them later ---- */
 
 struct venus_buffer {
 	struct venus_obj obj;
@@ -106,6 +106,11 @@ struct venus_image {
 	VkExtent3D extent; /* of the first mip level */
 	uint32_t levels;
 	uint32_t layers;
+};
+
+struct venus_query_pool {
+	struct venus_obj obj;
+	uint32_t count; /* queries */
 };
 
 /* ---- physical devices ---- */
@@ -122,10 +127,12 @@ struct venus_physdev {
 	VkPhysicalDeviceMemoryProperties mem; /* as guests see it */
 	enum venus_strategy strategy[VK_MAX_MEMORY_TYPES];
 	const char *why[VK_MAX_MEMORY_TYPES];
-	uint64_t import_align; /* bytes; strategy B */
-	uint64_t map_align;    /* bytes; strategy C, 0 if no type has it */
-	bool has_host_import;  /* VK_EXT_external_memory_host works */
-	bool has_dmabuf;       /* dma-bufs can be exported and imported */
+	uint32_t limit[VENUS_LIMITS_OF_DEVICE];
+	VkExtent2D sample_grid; /* largest of VkSampleLocationsInfoEXT */
+	uint64_t import_align;  /* bytes; strategy B */
+	uint64_t map_align;     /* bytes; strategy C, 0 if no type has it */
+	bool has_host_import;   /* VK_EXT_external_memory_host works */
+	bool has_dmabuf;        /* dma-bufs can be exported and imported */
 	bool has_ext_mem_fd;
 	bool emulates_sync_fd;
 	uint32_t families_count;

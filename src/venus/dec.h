@@ -73,7 +73,7 @@ struct venus_dec {
 	struct venus_ring *ring;  /* NULL on the context level */
 	struct venus_device *dev; /* owner of the command's first handle; all others must agree */
 	/* The last one decoded of a kind, for handlers that get a handle in a struct: */
-	struct venus_obj *pool;     /* command or descriptor pool */
+	struct venus_obj *pool;     /* of commands, descriptors or queries */
 	struct venus_obj *resource; /* buffer or image */
 	const char *cmd;            /* name of the command being decoded */
 	unsigned chain;             /* pNext nodes of the current chain */
@@ -343,7 +343,8 @@ static inline struct venus_obj *venus_dec_obj(struct venus_dec *d, VkObjectType 
 	struct venus_obj *o = venus_table_get(d->table, id);
 	if (unlikely(!o || o->type != type || (d->dev && o->dev && o->dev != d->dev)))
 		return venus_dec_obj_bad(d, id, type);
-	if (type == VK_OBJECT_TYPE_COMMAND_POOL || type == VK_OBJECT_TYPE_DESCRIPTOR_POOL)
+	if (type == VK_OBJECT_TYPE_COMMAND_POOL || type == VK_OBJECT_TYPE_DESCRIPTOR_POOL ||
+	    type == VK_OBJECT_TYPE_QUERY_POOL)
 		d->pool = o;
 	if (type == VK_OBJECT_TYPE_BUFFER || type == VK_OBJECT_TYPE_IMAGE)
 		d->resource = o;
@@ -373,6 +374,28 @@ static inline struct venus_obj *venus_dec_first(struct venus_dec *d, VkObjectTyp
 	d->dev = type == VK_OBJECT_TYPE_DEVICE ? (struct venus_device *)(void *)o : o->dev;
 	return o;
 }
+
+/* What there is of something that guests number, see venus_check_range(). */
+enum venus_limit {
+	VENUS_LIMIT_PUSH_BYTES,
+	VENUS_LIMIT_SETS,
+	VENUS_LIMIT_VERTEX_BINDINGS,
+	VENUS_LIMIT_VERTEX_ATTRIBUTES,
+	VENUS_LIMIT_VIEWPORTS,
+	VENUS_LIMIT_COLORS,
+	VENUS_LIMIT_XFB_BUFFERS,
+	VENUS_LIMITS_OF_DEVICE,
+	VENUS_LIMIT_QUERIES = VENUS_LIMITS_OF_DEVICE, /* of the pool that the command names */
+};
+
+/**
+ * venus_check_range() - [@first, @first + @count) must be within what the device says there is
+ *
+ * Drivers write to arrays of that size without a check of their own: a release build of Mesa does.
+ *
+ * Return: whether it is; false with d->failed
+ */
+bool venus_check_range(struct venus_dec *d, enum venus_limit limit, uint32_t first, uint32_t count);
 
 /**
  * venus_dec_new_id() - the id that the guest chose for an object to be created

@@ -180,6 +180,37 @@ static VkResult offer_extensions(struct venus_host *h, struct venus_physdev *p,
 	return VK_SUCCESS;
 }
 
+/* How many there are of what guests number. */
+static void ask_limits(struct venus_host *h, struct venus_physdev *p,
+		       const VkExtensionProperties *host, uint32_t count)
+{
+	const VkPhysicalDeviceLimits *l = &p->props.limits;
+	VkPhysicalDeviceTransformFeedbackPropertiesEXT xfb = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_TRANSFORM_FEEDBACK_PROPERTIES_EXT
+	};
+	VkPhysicalDeviceSampleLocationsPropertiesEXT locations = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SAMPLE_LOCATIONS_PROPERTIES_EXT
+	};
+	VkPhysicalDeviceProperties2 props = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2
+	};
+
+	if (venus_ext_listed(host, count, VK_EXT_TRANSFORM_FEEDBACK_EXTENSION_NAME))
+		venus_chain_push(&props, &xfb);
+	if (venus_ext_listed(host, count, VK_EXT_SAMPLE_LOCATIONS_EXTENSION_NAME))
+		venus_chain_push(&props, &locations);
+	if (props.pNext)
+		h->vki.GetPhysicalDeviceProperties2(p->vk, &props);
+	p->sample_grid = locations.maxSampleLocationGridSize;
+	p->limit[VENUS_LIMIT_PUSH_BYTES] = l->maxPushConstantsSize;
+	p->limit[VENUS_LIMIT_SETS] = l->maxBoundDescriptorSets;
+	p->limit[VENUS_LIMIT_VERTEX_BINDINGS] = l->maxVertexInputBindings;
+	p->limit[VENUS_LIMIT_VERTEX_ATTRIBUTES] = l->maxVertexInputAttributes;
+	p->limit[VENUS_LIMIT_VIEWPORTS] = l->maxViewports;
+	p->limit[VENUS_LIMIT_COLORS] = l->maxColorAttachments;
+	p->limit[VENUS_LIMIT_XFB_BUFFERS] = xfb.maxTransformFeedbackBuffers;
+}
+
 static VkResult ask_extensions(struct venus_host *h, struct venus_physdev *p)
 {
 	uint32_t n = 0;
@@ -194,6 +225,7 @@ static VkResult ask_extensions(struct venus_host *h, struct venus_physdev *p)
 	r = h->vki.EnumerateDeviceExtensionProperties(p->vk, NULL, &n, host);
 	if (r != VK_SUCCESS && r != VK_INCOMPLETE)
 		return r;
+	ask_limits(h, p, host, n);
 	venus_physdev_probe_memory(h, p, host, n);
 	return offer_extensions(h, p, host, n);
 }

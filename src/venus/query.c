@@ -28,6 +28,22 @@ static void *room_for(struct venus_dec *d, void *to, size_t size, uint32_t count
 	return need > size ? venus_dec_alloc(d, need, 1) : to;
 }
 
+void venus_do_vkCreateQueryPool(struct venus_dec *d, struct venus_args_vkCreateQueryPool *a)
+{
+	VkQueryPool vk = VK_NULL_HANDLE;
+	struct venus_obj *o = venus_obj_reserve(d, *a->pQueryPool, VK_OBJECT_TYPE_QUERY_POOL,
+						sizeof(struct venus_query_pool));
+
+	if (!o)
+		return;
+	container_of(o, struct venus_query_pool, obj)->count = a->pCreateInfo->queryCount;
+	a->ret = d->dev->vk.CreateQueryPool(venus_device_vk(d->dev), a->pCreateInfo, NULL, &vk);
+	if (a->ret == VK_SUCCESS)
+		venus_obj_publish(d, o, venus_handle_of(vk), NULL);
+	else
+		venus_obj_cancel(d, o);
+}
+
 void venus_do_vkGetQueryPoolResults(struct venus_dec *d, struct venus_args_vkGetQueryPoolResults *a)
 {
 	size_t room;
@@ -36,6 +52,8 @@ void venus_do_vkGetQueryPoolResults(struct venus_dec *d, struct venus_args_vkGet
 		venus_dec_fatal(d, "lacks its pool or the place for the results");
 		return;
 	}
+	if (!venus_check_range(d, VENUS_LIMIT_QUERIES, a->firstQuery, a->queryCount))
+		return;
 	void *to = room_for(d, a->pData, a->dataSize, a->queryCount, a->stride, QUERY_MAX, &room);
 	if (!to)
 		return;

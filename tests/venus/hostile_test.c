@@ -610,7 +610,7 @@ static void results_far_apart(struct world *w)
 	guest_put_u64(g, ID_DEVICE);
 	guest_put_u64(g, ID_QUERY_POOL);
 	guest_put_u32(g, 0);
-	guest_put_u32(g, UINT32_MAX);
+	guest_put_u32(g, 16);
 	guest_put_u64(g, 8);
 	guest_put_u64(g, 8);
 	guest_put_u64(g, UINT64_MAX / 2);

@@ -144,6 +144,10 @@ static void fill_properties(const struct null_call *c, VkPhysicalDevicePropertie
 	p->limits.maxMemoryAllocationCount = 1U << 20;
 	p->limits.maxPushConstantsSize = 256;
 	p->limits.maxBoundDescriptorSets = 8;
+	p->limits.maxVertexInputBindings = 16;
+	p->limits.maxVertexInputAttributes = 16;
+	p->limits.maxViewports = 16;
+	p->limits.maxColorAttachments = 8;
 	p->limits.nonCoherentAtomSize = 64;
 	p->limits.minMemoryMapAlignment = NULL_PAGE;
 	p->limits.timestampPeriod = 1.0F;
