@@ -165,7 +165,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(restart_syscall), SCMP_SYS(clock_gettime), SCMP_SYS(nanosleep), SCMP_SYS(getrandom),
 	/* events and descriptors */
 	SCMP_SYS(epoll_ctl), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(poll),
-	SCMP_SYS(close), SCMP_SYS(dup3), SCMP_SYS(fcntl), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(preadv), SCMP_SYS(pwritev),
+	SCMP_SYS(close), SCMP_SYS(dup3), SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(preadv), SCMP_SYS(pwritev),
 	SCMP_SYS(preadv2), SCMP_SYS(pwritev2), SCMP_SYS(lseek),
 	/* sockets that exist; new ones see below */
 	SCMP_SYS(accept4), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendto),
@@ -250,12 +250,22 @@ static int allow_sockets(scmp_filter_ctx f, const struct vm_config *c)
 	return r == 0 ? seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(connect), 0) : r;
 }
 
+/* Not F_SETOWN and F_SETSIG: by them the kernel signals other processes of this user. */
+static const int allowed_fcntls[] = {
+	F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,     F_SETFD,     F_GETFL,      F_SETFL,     F_GETLK,
+	F_SETLK, F_SETLKW,        F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_ADD_SEALS, F_GET_SEALS,
+};
+
 /* ioctl() of KVM, and the one that asks how much there is to read; signals to our own threads. */
 static int allow_narrow(scmp_filter_ctx f)
 {
 	int r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 				 SCMP_A1(SCMP_CMP_MASKED_EQ, 0xff00, KVMIO << 8));
 
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(allowed_fcntls); i++)
+		r = seccomp_rule_add(
+			f, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+			SCMP_A1(SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint64_t)allowed_fcntls[i]));
 	if (r == 0)
 		r = seccomp_rule_add(f, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 				     SCMP_A1(SCMP_CMP_EQ, 0x541b /* FIONREAD */));

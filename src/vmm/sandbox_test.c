@@ -262,6 +262,12 @@ static int signal_other_threads(const struct place *p)
 	return outcome(syscall(SYS_tgkill, other, other, 0));
 }
 
+/* The kernel would send it when the descriptor gets readable. */
+static int signal_by_owner(const struct place *p)
+{
+	return outcome(fcntl(p->c.shares[1].fd, F_SETOWN, getppid()));
+}
+
 static int signal_own_thread(const struct place *p)
 {
 	(void)p;
@@ -328,6 +334,7 @@ static const struct sin {
 	{ "a process",                          process,              EPERM,  false },
 	{ "a signal to another process",        signal_others,        EPERM,  false },
 	{ "a signal to its threads",            signal_other_threads, EPERM,  false },
+	{ "a signal by the kernel's hand",      signal_by_owner,      EPERM,  false },
 	{ "a signal to a thread of ours",       signal_own_thread,    0,      false },
 	{ "a program",                          execute,              DIES,   false },
 	{ "tracing",                            trace,                DIES,   false },
