@@ -56,6 +56,18 @@ struct target {
 	int peer;
 };
 
+#define DESTROY(kind)                                                                              \
+	static void destroy_##kind(void *obj)                                                      \
+	{                                                                                          \
+		virtio_##kind##_destroy(obj);                                                      \
+	}
+DESTROY(blk)
+DESTROY(console)
+DESTROY(vsock)
+DESTROY(net)
+DESTROY(balloon)
+DESTROY(rng)
+
 static struct virtio_dev *make_blk(struct target *t)
 {
 	struct virtio_blk *b;
@@ -66,7 +78,7 @@ static struct virtio_dev *make_blk(struct target *t)
 	fd_must(disk_open_fd(fd, "fuzz", false, &d, NULL) == 0);
 	fd_must(virtio_blk_create(d, "serial", t->loop, &b) == 0);
 	t->obj = b;
-	t->destroy = (void (*)(void *))virtio_blk_destroy;
+	t->destroy = destroy_blk;
 	return virtio_blk_dev(b);
 }
 
@@ -83,7 +95,7 @@ static struct virtio_dev *make_console(struct target *t)
 	fd_must(write(fd, "typed", 5) == 5);
 	close(fd);
 	t->obj = c;
-	t->destroy = (void (*)(void *))virtio_console_destroy;
+	t->destroy = destroy_console;
 	return virtio_console_dev(c);
 }
 
@@ -96,7 +108,7 @@ static struct virtio_dev *make_vsock(struct target *t)
 	fd_must(vsock_add_stream(virtio_vsock_ports(v), 1, fd) == 0);
 	fd_must(write(t->peer, "to the guest", 12) == 12);
 	t->obj = v;
-	t->destroy = (void (*)(void *))virtio_vsock_destroy;
+	t->destroy = destroy_vsock;
 	return virtio_vsock_dev(v);
 }
 
@@ -108,7 +120,7 @@ static struct virtio_dev *make_net(struct target *t, const uint8_t *from_host, s
 	fd_must(virtio_net_create(socket_pair(&t->peer), mac, 1500, t->loop, &n) == 0);
 	(void)!write(t->peer, from_host, len);
 	t->obj = n;
-	t->destroy = (void (*)(void *))virtio_net_destroy;
+	t->destroy = destroy_net;
 	return virtio_net_dev(n);
 }
 
@@ -118,7 +130,7 @@ static struct virtio_dev *make_balloon(struct target *t)
 
 	fd_must(virtio_balloon_create(on_discard, t->loop, &b) == 0);
 	t->obj = b;
-	t->destroy = (void (*)(void *))virtio_balloon_destroy;
+	t->destroy = destroy_balloon;
 	return virtio_balloon_dev(b);
 }
 
@@ -128,7 +140,7 @@ static struct virtio_dev *make_rng(struct target *t)
 
 	fd_must(virtio_rng_create(t->loop, &r) == 0);
 	t->obj = r;
-	t->destroy = (void (*)(void *))virtio_rng_destroy;
+	t->destroy = destroy_rng;
 	return virtio_rng_dev(r);
 }
 
