@@ -59,6 +59,18 @@ struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectTy
 				    size_t size);
 
 /**
+ * venus_obj_reserve_many() - claim several ids, and find room for the driver's handles
+ * @ids:	@n of them; NULL is a breach
+ * @made:	out: room for @n handles, zeroed, as long as the command lives
+ *
+ * All that can fail comes before the claims: each record has to be published or cancelled.
+ *
+ * Return: @n records, as venus_obj_reserve()'s; NULL (and d->failed), and then none is claimed
+ */
+struct venus_obj **venus_obj_reserve_many(struct venus_dec *d, const uint64_t *ids, uint32_t n,
+					  VkObjectType type, uint64_t **made);
+
+/**
  * venus_obj_publish() - make a reserved record visible under its id
  * @pool:	the pool it was allocated from, or NULL
  *

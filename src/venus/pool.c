@@ -75,31 +75,6 @@ void venus_do_vkResetDescriptorPool(struct venus_dec *d, struct venus_args_vkRes
 		venus_handle_to(VkDescriptorPool, a->descriptorPool->handle), a->flags);
 }
 
-/*
- * Claims the ids of @n members, and finds room for their handles: all that can fail comes before
- * the claims, so that conclude() follows.  NULL (and d->failed) if an id is taken.
- */
-static struct venus_obj **reserve(struct venus_dec *d, const uint64_t *ids, uint32_t n,
-				  VkObjectType type, uint64_t **made)
-{
-	struct venus_obj **objs = ids ? venus_dec_alloc(d, n, sizeof(struct venus_obj *)) : NULL;
-
-	*made = objs ? venus_dec_alloc(d, n, sizeof(**made)) : NULL;
-	if (!*made && !d->failed)
-		venus_dec_fatal(d, "allocates nothing");
-	if (!*made)
-		return NULL;
-	for (uint32_t i = 0; i < n; i++) {
-		objs[i] = venus_obj_reserve(d, ids[i], type, sizeof(**objs));
-		if (objs[i])
-			continue;
-		while (i-- > 0)
-			venus_obj_cancel(d, objs[i]);
-		return NULL;
-	}
-	return objs;
-}
-
 /* @made holds @n handles of the driver, if @r is a success. */
 static void conclude(struct venus_dec *d, struct venus_obj **objs, const uint64_t *made, uint32_t n,
 		     VkResult r)
@@ -125,8 +100,8 @@ void venus_do_vkAllocateCommandBuffers(struct venus_dec *d,
 		return;
 	}
 	uint64_t *made;
-	struct venus_obj **objs =
-		reserve(d, a->pCommandBuffers, n, VK_OBJECT_TYPE_COMMAND_BUFFER, &made);
+	struct venus_obj **objs = venus_obj_reserve_many(d, a->pCommandBuffers, n,
+							 VK_OBJECT_TYPE_COMMAND_BUFFER, &made);
 	if (!objs)
 		return;
 	a->ret = d->dev->vk.AllocateCommandBuffers(venus_device_vk(d->dev), a->pAllocateInfo,
@@ -144,8 +119,8 @@ void venus_do_vkAllocateDescriptorSets(struct venus_dec *d,
 		return;
 	}
 	uint64_t *made;
-	struct venus_obj **objs =
-		reserve(d, a->pDescriptorSets, n, VK_OBJECT_TYPE_DESCRIPTOR_SET, &made);
+	struct venus_obj **objs = venus_obj_reserve_many(d, a->pDescriptorSets, n,
+							 VK_OBJECT_TYPE_DESCRIPTOR_SET, &made);
 	if (!objs)
 		return;
 	a->ret = d->dev->vk.AllocateDescriptorSets(venus_device_vk(d->dev), a->pAllocateInfo,

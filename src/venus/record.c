@@ -80,6 +80,27 @@ struct venus_obj *venus_obj_reserve(struct venus_dec *d, uint64_t id, VkObjectTy
 	return o;
 }
 
+struct venus_obj **venus_obj_reserve_many(struct venus_dec *d, const uint64_t *ids, uint32_t n,
+					  VkObjectType type, uint64_t **made)
+{
+	struct venus_obj **objs = ids ? venus_dec_alloc(d, n, sizeof(struct venus_obj *)) : NULL;
+
+	*made = objs ? venus_dec_alloc(d, n, sizeof(**made)) : NULL;
+	if (!*made && !d->failed)
+		venus_dec_fatal(d, "allocates nothing");
+	if (!*made)
+		return NULL;
+	for (uint32_t i = 0; i < n; i++) {
+		objs[i] = venus_obj_reserve(d, ids[i], type, sizeof(**objs));
+		if (objs[i])
+			continue;
+		while (i-- > 0)
+			venus_obj_cancel(d, objs[i]);
+		return NULL;
+	}
+	return objs;
+}
+
 void venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
 		       struct venus_obj *pool)
 {
