@@ -78,29 +78,6 @@ static void on_fence(void *user, uint32_t ring_idx, uint64_t fence_id)
 	(void)fence_id;
 }
 
-static void put_device(struct guest *g)
-{
-	guest_put_cmd(g, 11, 0);
-	guest_put_u64(g, ID_PHYS0);
-	guest_put_struct(g, VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO);
-	guest_put_u32(g, 0);
-	guest_put_u32(g, 1);
-	guest_put_u64(g, 1);
-	guest_put_u32(g, VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO);
-	guest_put_u64(g, 0);
-	guest_put_u32(g, 0);
-	guest_put_u32(g, 0);
-	guest_put_u32(g, 1);
-	guest_put_u64(g, 1);
-	guest_put_u32(g, 0x3f800000);
-	guest_put_u32(g, 0); /* layers */
-	guest_put_u64(g, 0);
-	guest_put_u32(g, 0); /* extensions */
-	guest_put_u64(g, 0);
-	guest_put_u64(g, 0); /* features */
-	guest_put_new(g, ID_DEVICE);
-}
-
 static int begin(struct side *s, PFN_vkGetInstanceProcAddr gipa, const struct venus_budget *budget)
 {
 	const struct venus_ctx_config cfg = {
@@ -112,7 +89,7 @@ static int begin(struct side *s, PFN_vkGetInstanceProcAddr gipa, const struct ve
 		return -1;
 	guest_cmd_instance(&s->g, ID_INSTANCE);
 	guest_cmd_physdevs(&s->g, ID_INSTANCE, ID_PHYS0, 1);
-	put_device(&s->g);
+	guest_cmd_device(&s->g, ID_PHYS0, ID_DEVICE, 1);
 	return guest_submit(&s->g);
 }
 

@@ -250,96 +250,103 @@ static void threads_that_fight_end_their_context_at_worst(void **state)
 	null_control(NULL);
 }
 
-/* A device waits for what is being made below it, which then goes with it. */
-static void a_device_goes_while_a_buffer_is_made(void **state)
-{
+/* Two rings of a context: one makes something of a device that the other ends. */
+struct race {
 	struct guest_shm reply;
 	struct guest_shm stream;
 	struct guest_ring maker;
 	struct guest_ring ender;
 	struct guest g;
+};
 
-	(void)state;
+static void race_open(struct race *l)
+{
 	null_control(NULL);
 	trap_reset();
-	assert_int_equal(guest_open(&g, NULL), 0);
-	assert_int_equal(guest_prologue(&g, &reply, &stream), 0);
-	assert_int_equal(guest_ring_open(&g, &maker, 1, 100), 0);
-	assert_int_equal(guest_ring_open(&g, &ender, 2, 101), 0);
+	assert_int_equal(guest_open(&l->g, NULL), 0);
+	assert_int_equal(guest_prologue(&l->g, &l->reply, &l->stream), 0);
+	assert_int_equal(guest_ring_open(&l->g, &l->maker, 1, 100), 0);
+	assert_int_equal(guest_ring_open(&l->g, &l->ender, 2, 101), 0);
+}
+
+static void race_end_device(struct race *l)
+{
+	guest_cmd_destroy(&l->g, 12, ID_DEVICE, 0);
+	l->g.len -= 8; /* vkDestroyDevice has no object but its first */
+	guest_ring_send(&l->g, &l->ender);
+}
+
+static void race_join(struct race *l)
+{
+	assert_true(guest_ring_wait(&l->maker, 60 * SECOND));
+	assert_true(guest_ring_wait(&l->ender, 60 * SECOND));
+}
+
+static void race_close(struct race *l)
+{
+	assert_int_equal(guest_close(&l->g), 0);
+	assert_int_equal(trap_lines(), 0);
+	guest_shm_drop(&l->maker.shm);
+	guest_shm_drop(&l->ender.shm);
+	guest_shm_drop(&l->reply);
+	guest_shm_drop(&l->stream);
+	assert_int_equal(null_alive(VK_OBJECT_TYPE_UNKNOWN), 0);
+}
+
+/* A device waits for what is being made below it, which then goes with it. */
+static void a_device_goes_while_a_buffer_is_made(void **state)
+{
+	struct race l;
+
+	(void)state;
+	race_open(&l);
 	null_forget();
 	null_control(&(struct null_control){ .hang = "vkCreateBuffer" });
-	guest_cmd_buffer(&g, ID_DEVICE, ID_FREE, 64);
-	guest_ring_send(&g, &maker);
+	guest_cmd_buffer(&l.g, ID_DEVICE, ID_FREE, 64);
+	guest_ring_send(&l.g, &l.maker);
 	while (null_calls("vkCreateBuffer") == 0)
 		(void)usleep(1000);
-	guest_cmd_destroy(&g, 12, ID_DEVICE, 0);
-	g.len -= 8; /* vkDestroyDevice has no object but its first */
-	guest_ring_send(&g, &ender);
+	race_end_device(&l);
 	(void)usleep(100000);
 	assert_int_equal(null_calls("vkDestroyDevice"), 0);
 	null_release();
-	assert_true(guest_ring_wait(&maker, 60 * SECOND));
-	assert_true(guest_ring_wait(&ender, 60 * SECOND));
+	race_join(&l);
 	assert_int_equal(null_calls("vkDestroyDevice"), 1);
 	assert_int_equal(null_calls("vkDestroyBuffer"), 2); /* the prologue's, too */
-	assert_int_equal(guest_close(&g), 0);
-	assert_int_equal(trap_lines(), 0);
-	guest_shm_drop(&maker.shm);
-	guest_shm_drop(&ender.shm);
-	guest_shm_drop(&reply);
-	guest_shm_drop(&stream);
-	assert_int_equal(null_alive(VK_OBJECT_TYPE_UNKNOWN), 0);
+	race_close(&l);
 }
 
 /* The same with a queue, which is known by its timeline as well as by its id. */
 static void a_device_goes_while_a_queue_is_fetched(void **state)
 {
 	struct venus_device *dev;
-	struct guest_shm reply;
-	struct guest_shm stream;
-	struct guest_ring maker;
-	struct guest_ring ender;
-	struct guest g;
+	struct race l;
 	bool is_at = false;
 
 	(void)state;
-	null_control(NULL);
-	trap_reset();
-	assert_int_equal(guest_open(&g, NULL), 0);
-	assert_int_equal(guest_prologue(&g, &reply, &stream), 0);
-	assert_int_equal(guest_ring_open(&g, &maker, 1, 100), 0);
-	assert_int_equal(guest_ring_open(&g, &ender, 2, 101), 0);
+	race_open(&l);
 	/* Valid until the ring that destroys it is done, and that will wait. */
-	dev = container_of(venus_table_get(g.ctx->table, ID_DEVICE), struct venus_device, obj);
+	dev = container_of(venus_table_get(l.g.ctx->table, ID_DEVICE), struct venus_device, obj);
 
 	/* The maker stands still between the record and its id. */
-	mutex_lock(&g.ctx->bind_lock);
-	guest_cmd_queue(&g, ID_DEVICE, ID_FREE, 1, 2);
-	guest_ring_send(&g, &maker);
+	mutex_lock(&l.g.ctx->bind_lock);
+	guest_cmd_queue(&l.g, ID_DEVICE, ID_FREE, 1, 2);
+	guest_ring_send(&l.g, &l.maker);
 	while (!is_at) {
 		mutex_lock(&dev->lock);
 		is_at = dev->makers == 1;
 		mutex_unlock(&dev->lock);
 	}
-	guest_cmd_destroy(&g, 12, ID_DEVICE, 0);
-	g.len -= 8; /* vkDestroyDevice has no object but its first */
-	guest_ring_send(&g, &ender);
+	race_end_device(&l);
 	for (is_at = false; !is_at;) {
 		mutex_lock(&dev->lock);
 		is_at = dev->obj.gone;
 		mutex_unlock(&dev->lock);
 	}
-	mutex_unlock(&g.ctx->bind_lock);
-	assert_true(guest_ring_wait(&maker, 60 * SECOND));
-	assert_true(guest_ring_wait(&ender, 60 * SECOND));
-	assert_int_equal(venus_ctx_fence(g.ctx, 2, 7), -EINVAL);
-	assert_int_equal(guest_close(&g), 0);
-	assert_int_equal(trap_lines(), 0);
-	guest_shm_drop(&maker.shm);
-	guest_shm_drop(&ender.shm);
-	guest_shm_drop(&reply);
-	guest_shm_drop(&stream);
-	assert_int_equal(null_alive(VK_OBJECT_TYPE_UNKNOWN), 0);
+	mutex_unlock(&l.g.ctx->bind_lock);
+	race_join(&l);
+	assert_int_equal(venus_ctx_fence(l.g.ctx, 2, 7), -EINVAL);
+	race_close(&l);
 }
 
 int main(void)

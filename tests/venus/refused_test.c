@@ -163,7 +163,7 @@ static void device_with_queues_that_do_not_exist_never_reaches_the_driver(void *
 	struct world *w = *state;
 
 	null_forget();
-	guest_cmd_device(&w->victim, ID_PHYS0, ID_FREE);
+	guest_cmd_device(&w->victim, ID_PHYS0, ID_FREE, 2);
 	w->victim.out[68] = 7; /* family */
 	(void)guest_submit(&w->victim);
 	assert_int_equal(null_calls("vkCreateDevice"), 0);

@@ -536,7 +536,7 @@ static void device_goes_with_fences_outstanding(void **state)
 	assert_int_equal(atomic_load(&w->g.last_retired), 5);
 	assert_int_equal(venus_ctx_fence(w->g.ctx, 1, 6), -EINVAL);
 	/* The timeline is free again. */
-	guest_cmd_device(&w->g, ID_PHYS0, ID_FREE);
+	guest_cmd_device(&w->g, ID_PHYS0, ID_FREE, 2);
 	guest_cmd_queue(&w->g, ID_FREE, ID_FREE + 1, 0, 1);
 	assert_int_equal(guest_submit(&w->g), 0);
 	assert_int_equal(venus_ctx_fence(w->g.ctx, 1, 7), 0);

@@ -159,7 +159,7 @@ void guest_ring_store(const struct guest_ring *r, uint32_t offset, uint32_t v);
 
 void guest_cmd_instance(struct guest *g, uint64_t id);
 void guest_cmd_physdevs(struct guest *g, uint64_t instance, uint64_t first, uint32_t n);
-void guest_cmd_device(struct guest *g, uint64_t phys, uint64_t id);
+void guest_cmd_device(struct guest *g, uint64_t phys, uint64_t id, uint32_t queues);
 void guest_cmd_queue(struct guest *g, uint64_t dev, uint64_t id, uint32_t index, uint32_t timeline);
 void guest_cmd_buffer(struct guest *g, uint64_t dev, uint64_t id, uint64_t size);
 void guest_cmd_buffer_of(struct guest *g, uint64_t dev, uint64_t id, uint64_t size, uint32_t usage);

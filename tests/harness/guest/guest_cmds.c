@@ -32,7 +32,7 @@ void guest_cmd_physdevs(struct guest *g, uint64_t instance, uint64_t first, uint
 		guest_put_u64(g, first + i);
 }
 
-static void cmd_device(struct guest *g, uint64_t phys, uint64_t id, uint32_t n,
+static void cmd_device(struct guest *g, uint64_t phys, uint64_t id, uint32_t queues, uint32_t n,
 		       const char *const *exts)
 {
 	guest_put_cmd(g, 11, 0);
@@ -45,10 +45,10 @@ static void cmd_device(struct guest *g, uint64_t phys, uint64_t id, uint32_t n,
 	guest_put_u64(g, 0); /* pNext */
 	guest_put_u32(g, 0); /* flags */
 	guest_put_u32(g, 0); /* family */
-	guest_put_u32(g, 2);
-	guest_put_u64(g, 2);
-	guest_put_u32(g, 0x3f800000);
-	guest_put_u32(g, 0x3f800000);
+	guest_put_u32(g, queues);
+	guest_put_u64(g, queues);
+	for (uint32_t i = 0; i < queues; i++)
+		guest_put_u32(g, 0x3f800000);
 	guest_put_u32(g, 0); /* layers */
 	guest_put_u64(g, 0);
 	guest_put_u32(g, n);
@@ -59,9 +59,9 @@ static void cmd_device(struct guest *g, uint64_t phys, uint64_t id, uint32_t n,
 	guest_put_new(g, id);
 }
 
-void guest_cmd_device(struct guest *g, uint64_t phys, uint64_t id)
+void guest_cmd_device(struct guest *g, uint64_t phys, uint64_t id, uint32_t queues)
 {
-	cmd_device(g, phys, id, 0, NULL);
+	cmd_device(g, phys, id, queues, 0, NULL);
 }
 
 /* Every extension that brings functions and needs no dma-buf. */
@@ -438,7 +438,7 @@ int guest_prologue(struct guest *g, struct guest_shm *reply, struct guest_shm *s
 		return r;
 	guest_cmd_instance(g, ID_INSTANCE);
 	guest_cmd_physdevs(g, ID_INSTANCE, ID_PHYS0, 2);
-	cmd_device(g, ID_PHYS0, ID_DEVICE, ARRAY_LEN(extensions), extensions);
+	cmd_device(g, ID_PHYS0, ID_DEVICE, 2, ARRAY_LEN(extensions), extensions);
 	guest_cmd_queue(g, ID_DEVICE, ID_QUEUE, 0, 1);
 	guest_cmd_cmd_pool(g, ID_DEVICE, ID_CMD_POOL);
 	guest_cmd_cmdbufs(g, ID_DEVICE, ID_CMD_POOL, 2, cmdbufs);
@@ -454,7 +454,7 @@ int guest_prologue(struct guest *g, struct guest_shm *reply, struct guest_shm *s
 	cmd_pipeline(g);
 	cmd_sync(g);
 	cmd_others(g);
-	guest_cmd_device(g, ID_PHYS1, ID_DEVICE2);
+	guest_cmd_device(g, ID_PHYS1, ID_DEVICE2, 2);
 	guest_cmd_buffer(g, ID_DEVICE2, ID_BUFFER2, 4096);
 	guest_cmd_reply_stream(g, RES_REPLY, 0, reply->size);
 	r = guest_submit(g);
