@@ -35,8 +35,7 @@ bool reg_name_ok(const char *name)
 	return true;
 }
 
-/* Its owner could put another folder in the place of ours: `su` keeps the variables of who called.
- */
+/* `su` keeps the caller's variables, and who owns the folder could exchange what is in it. */
 static bool is_strangers(const char *dir)
 {
 	struct stat st;

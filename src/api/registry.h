@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names of running machines: a folder each below $XDG_RUNTIME_DIR/pecten (if that is the user's
- *own; or /run/user/UID/pecten, or /tmp/pecten-UID), for the same user only:
+ * Names of running machines: a folder each, for the same user only, below $XDG_RUNTIME_DIR/pecten
+ * if that is the user's own; or /run/user/UID/pecten, or /tmp/pecten-UID:
  *
  *	lock		locked (flock) by the process that started the machine, as long as it runs
  *	agent		unix socket; each connection reaches the agent in the guest

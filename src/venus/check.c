@@ -10,10 +10,9 @@
 #include "util/ckd.h"
 #include "venus/core.h"
 
-#define STAGES_MAX      14U /* kinds of shaders */
-#define LAST_STAGE      VK_SHADER_STAGE_CALLABLE_BIT_KHR
-#define SAMPLES_MAX     64U
-#define UNUSED_OR(x, n) ((x) == VK_ATTACHMENT_UNUSED || (x) < (n))
+#define STAGES_MAX  14U /* kinds of shaders */
+#define LAST_STAGE  VK_SHADER_STAGE_CALLABLE_BIT_KHR
+#define SAMPLES_MAX 64U
 
 /* clang-format off */
 static const char *const nouns[] = {
@@ -43,7 +42,7 @@ bool venus_check_range(struct venus_dec *d, enum venus_limit limit, uint32_t fir
 		return false;
 
 	uint32_t max = limit_of(d, limit);
-	if (likely(first <= max && count <= max - first))
+	if (likely(range_fits(first, count, max)))
 		return true;
 	venus_dec_fatal(d, "goes to number %llu of %u %s", (unsigned long long)first + count, max,
 			nouns[limit]);
@@ -203,7 +202,7 @@ static void check_subpass(struct venus_dec *d, uint32_t src, uint32_t dst, uint3
 
 static void check_attachment(struct venus_dec *d, uint32_t at, uint32_t n)
 {
-	if (!UNUSED_OR(at, n) && !d->failed)
+	if (at != VK_ATTACHMENT_UNUSED && at >= n && !d->failed)
 		venus_dec_fatal(d, "names attachment %u of %u", at, n);
 }
 

@@ -120,8 +120,8 @@ void vq_stop(struct vq *vq);
  * queue notifies itself.
  *
  * Return: 1; 0 if there is none, or if the device holds chains_max of them (pop again after a
- *	   push), or at the end of a turn; -EPROTO if the driver broke a rule, see
- *virtio_needs_reset()
+ *	   push), or at the end of a turn; -EPROTO if the driver broke a rule: call
+ *	   virtio_needs_reset()
  */
 int vq_pop(struct vq *vq, struct vq_chain *c) MUST_CHECK;
 

@@ -160,8 +160,7 @@ int main(int argc, char **argv)
 {
 	log_set_name("pecten-vm");
 	(void)signal(SIGPIPE, SIG_IGN);
-	/* A guest's write past our user's limit (ulimit -f) fails with EFBIG and ends nothing else.
-	 */
+	/* A guest's write past our user's limit (ulimit -f) fails with EFBIG, and that is all. */
 	(void)signal(SIGXFSZ, SIG_IGN);
 	(void)signal(SIGINT, SIG_IGN); /* Ctrl-C on our terminal is for the workload */
 	if (argc == 2 && strcmp(argv[1], "--probe") == 0)
