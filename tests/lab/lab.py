@@ -405,7 +405,13 @@ def main():
     scratch = args.keep or tempfile.mkdtemp(prefix='pecten-lab.')
     os.makedirs(scratch, exist_ok=True)
     try:
-        image = Image(args, here, scratch)
+        try:
+            image = Image(args, here, scratch)
+        except subprocess.CalledProcessError as e:
+            # What it had to say stands above.
+            print(f'Bail out! {os.path.basename(e.cmd[0])} failed with status {e.returncode}: '
+                  'no image of the emulated machine')
+            return 1
         found, lost = run_all(image, scratch, here, args.machines, 'l1')
         results.update(found)
         failed = [t for t in here if t.name in results and not is_good(results[t.name])]
