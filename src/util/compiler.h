@@ -13,6 +13,7 @@
 #define PRINTF_FMT(fmt, arg) __attribute__((format(printf, fmt, arg)))
 #define UNUSED               __attribute__((unused))
 #define NORETURN             __attribute__((noreturn))
+#define NOINLINE             __attribute__((noinline)) /* its frame is not the caller's, too */
 #define EXPORT               __attribute__((visibility("default")))
 
 #define likely(x)   __builtin_expect(!!(x), 1)

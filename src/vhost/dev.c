@@ -33,7 +33,7 @@ static uint64_t protocol_features(const struct vhost_dev *d)
 }
 
 /* QEMU waits for it, so that a socket which takes no more is a broken one. */
-static int reply(const struct vhost_dev *d, const void *data, size_t len)
+static NOINLINE int reply(const struct vhost_dev *d, const void *data, size_t len)
 {
 	struct vhost_hdr h = { .request = d->hdr.request,
 			       .flags = VHOST_VERSION | VHOST_REPLY,
