@@ -129,7 +129,8 @@ static int session(int sock)
 		log_set_level((enum log_level)c->c.log_level);
 		r = run(&s, c, &e);
 	}
-	if (r < 0) {
+	/* A library that leaves before the start has told its user why. */
+	if (r < 0 && (c || r != -ENODATA)) {
 		struct ctl_msg m = { .type = CTL_FAILED, .u.failed.code = r };
 
 		(void)snprintf(m.u.failed.text, sizeof(m.u.failed.text), "%s", e.text);

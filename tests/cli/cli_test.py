@@ -101,7 +101,7 @@ def ok(result, status=0):
 def says(result, words):
     """One sentence on stderr, with these words in it."""
     text = result.stderr.decode()
-    lines = [line for line in text.splitlines() if line.startswith("pecten: ")]
+    lines = [line for line in text.splitlines() if line.startswith(("pecten: ", "pecten-vm["))]
     if len(lines) != 1 or words not in lines[0]:
         raise AssertionError(f"stderr does not say {words!r} in one sentence: {text!r}")
 
