@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Engines: see engine.h.  The result is kept as a file beside the names of machines. */
+/* Engines: see engine.h.  A success is kept as a file beside the names of machines. */
 #include "api/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/launch.h"
 #include "host/fd.h"
 
-#define KNOWN_FILE ".kvm-works" /* holds the boot's id */
+#define KNOWN_FILE ".kvm-works" /* holds what identify() says */
 #define BOOT_ID    "/proc/sys/kernel/random/boot_id"
-#define ID_BYTES   64
+#define ID_BYTES   192
 
 int engine_probe_kvm(char *text, size_t len, struct err *e)
 {
@@ -38,36 +40,55 @@ int engine_probe_kvm(char *text, size_t len, struct err *e)
 	return 0;
 }
 
-/* Identifies this boot of the host; empty if it cannot be told. */
-static void read_id(int dir, const char *name, char id[ID_BYTES])
+static void read_text(int dir, const char *name, char text[ID_BYTES])
 {
 	AUTO_FD fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	ssize_t n = fd >= 0 ? read(fd, id, ID_BYTES - 1) : 0;
+	ssize_t n = fd >= 0 ? read(fd, text, ID_BYTES - 1) : 0;
 
-	id[n > 0 ? n : 0] = '\0';
+	text[n > 0 ? n : 0] = '\0';
+}
+
+/*
+ * What a result holds for: this boot of the host, and the very pecten-vm that has tried.
+ * Return: false if that cannot be told
+ */
+static bool identify(char id[ID_BYTES])
+{
+	char path[LAUNCH_PATH_MAX];
+	char boot[ID_BYTES];
+	struct err e = { 0 };
+	struct stat st;
+
+	read_text(AT_FDCWD, BOOT_ID, boot);
+	boot[strcspn(boot, "\n")] = '\0';
+	if (*boot == '\0' || launch_find("pecten-vm", path, &e) < 0 || stat(path, &st) < 0)
+		return false;
+	return snprintf(id, ID_BYTES, "%s %ju:%ju %jd.%09ld\n", boot, (uintmax_t)st.st_dev,
+			(uintmax_t)st.st_ino, (intmax_t)st.st_mtim.tv_sec,
+			st.st_mtim.tv_nsec) < ID_BYTES;
 }
 
 int engine_check(int names, struct err *e)
 {
-	char boot[ID_BYTES];
+	char id[ID_BYTES];
 	char known[ID_BYTES];
 	char text[ERR_TEXT_MAX];
+	bool is_told = identify(id);
 
-	read_id(AT_FDCWD, BOOT_ID, boot);
-	read_id(names, KNOWN_FILE, known);
-	if (*boot && strcmp(boot, known) == 0)
+	read_text(names, KNOWN_FILE, known);
+	if (is_told && strcmp(id, known) == 0)
 		return 0;
 
 	int r = engine_probe_kvm(text, sizeof(text), e);
 
-	if (r < 0)
+	if (r < 0 || !is_told)
 		return r;
 
 	AUTO_FD fd = openat(names, KNOWN_FILE,
 			    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	/* If it cannot be kept, the next start probes again. */
-	if (fd >= 0 && write(fd, boot, strlen(boot)) < 0)
+	if (fd >= 0 && write(fd, id, strlen(id)) < 0)
 		(void)unlinkat(names, KNOWN_FILE, 0);
 	return 0;
 }

@@ -19,6 +19,7 @@ int engine_probe_kvm(char *text, size_t len, struct err *e) MUST_CHECK;
 
 /**
  * engine_check() - as engine_probe_kvm(), but remembers a success until the host is booted again
+ * or pecten-vm is another
  * @names:	folder of the machines' names, of reg_open(); borrowed
  */
 int engine_check(int names, struct err *e) MUST_CHECK;

@@ -352,15 +352,18 @@ static int publish(struct pecten_vm *vm)
 static int choose_engine(struct pecten_vm *vm, int names)
 {
 	struct err why = { 0 };
+	char path[LAUNCH_PATH_MAX];
 	char text[ERR_TEXT_MAX + 128];
+	int r = launch_find("pecten-vm", path, &vm->err);
 
+	if (r < 0)
+		return r; /* both engines need it */
 	vm->qemu = (struct qemu_program){ 0 };
 	if (vm->conf.engine == PECTEN_ENGINE_KVM ||
 	    (vm->conf.engine == PECTEN_ENGINE_AUTO && engine_check(names, &why) == 0))
 		return 0;
 
-	int r = qemu_find(&vm->qemu, &vm->err);
-
+	r = qemu_find(&vm->qemu, &vm->err);
 	if (vm->conf.engine == PECTEN_ENGINE_QEMU)
 		return r;
 	why.text[strcspn(why.text, ";")] = '\0';
