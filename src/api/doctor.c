@@ -56,9 +56,12 @@ static void find_split(struct finding *f, char *text)
 /* Without KVM machines run all the same where there is a QEMU, only slowly. */
 static void check_kvm(struct examined *x, struct finding *f)
 {
+	char program[LAUNCH_PATH_MAX];
 	struct err e = { 0 };
-	int r = engine_probe_kvm(f->text, sizeof(f->text), &e);
+	int r = launch_find("pecten-vm", program, &e);
 
+	if (r == 0)
+		r = engine_probe_kvm(program, f->text, sizeof(f->text), &e);
 	x->has_kvm = r == 0;
 	x->has_qemu = qemu_find(&x->qemu, &x->qemu_err) == 0;
 	f->state = PECTEN_OK;

@@ -17,14 +17,11 @@
 #define BOOT_ID    "/proc/sys/kernel/random/boot_id"
 #define ID_BYTES   192
 
-int engine_probe_kvm(char *text, size_t len, struct err *e)
+int engine_probe_kvm(const char *program, char *text, size_t len, struct err *e)
 {
-	char path[LAUNCH_PATH_MAX];
-	const char *argv[] = { path, "--probe", NULL };
-	int r = launch_find("pecten-vm", path, e);
+	const char *argv[] = { program, "--probe", NULL };
+	int r = launch_ask(argv, text, len, e);
 
-	if (r == 0)
-		r = launch_ask(argv, text, len, e);
 	if (r == -ETIMEDOUT)
 		return err_set(
 			e, r,
@@ -52,34 +49,32 @@ static void read_text(int dir, const char *name, char text[ID_BYTES])
  * What a result holds for: this boot of the host, and the very pecten-vm that has tried.
  * Return: false if that cannot be told
  */
-static bool identify(char id[ID_BYTES])
+static bool identify(const char *program, char id[ID_BYTES])
 {
-	char path[LAUNCH_PATH_MAX];
 	char boot[ID_BYTES];
-	struct err e = { 0 };
 	struct stat st;
 
 	read_text(AT_FDCWD, BOOT_ID, boot);
 	boot[strcspn(boot, "\n")] = '\0';
-	if (*boot == '\0' || launch_find("pecten-vm", path, &e) < 0 || stat(path, &st) < 0)
+	if (*boot == '\0' || stat(program, &st) < 0)
 		return false;
 	return snprintf(id, ID_BYTES, "%s %ju:%ju %jd.%09ld\n", boot, (uintmax_t)st.st_dev,
 			(uintmax_t)st.st_ino, (intmax_t)st.st_mtim.tv_sec,
 			st.st_mtim.tv_nsec) < ID_BYTES;
 }
 
-int engine_check(int names, struct err *e)
+int engine_check(const char *program, int names, struct err *e)
 {
 	char id[ID_BYTES];
 	char known[ID_BYTES];
 	char text[ERR_TEXT_MAX];
-	bool is_told = identify(id);
+	bool is_told = identify(program, id);
 
 	read_text(names, KNOWN_FILE, known);
 	if (is_told && strcmp(id, known) == 0)
 		return 0;
 
-	int r = engine_probe_kvm(text, sizeof(text), e);
+	int r = engine_probe_kvm(program, text, sizeof(text), e);
 
 	if (r < 0 || !is_told)
 		return r;

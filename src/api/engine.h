@@ -10,18 +10,19 @@
 
 /**
  * engine_probe_kvm() - have pecten-vm run a tiny guest
+ * @program:	path of pecten-vm, see launch_find()
  * @text:	on success a sentence for `pecten doctor`
  *
  * Return: 0 if KVM works; -ENOTSUP, -EACCES or another -errno with a sentence that ends with the
  *	   remedy behind a ';'
  */
-int engine_probe_kvm(char *text, size_t len, struct err *e) MUST_CHECK;
+int engine_probe_kvm(const char *program, char *text, size_t len, struct err *e) MUST_CHECK;
 
 /**
  * engine_check() - as engine_probe_kvm(), but remembers a success until the host is booted again
  * or pecten-vm is another
  * @names:	folder of the machines' names, of reg_open(); borrowed
  */
-int engine_check(int names, struct err *e) MUST_CHECK;
+int engine_check(const char *program, int names, struct err *e) MUST_CHECK;
 
 #endif

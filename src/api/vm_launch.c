@@ -303,22 +303,19 @@ static int send_console(struct pecten_vm *vm)
 	return send_msg(vm, &fd, 1);
 }
 
-static int start_process(struct pecten_vm *vm)
+static int start_process(struct pecten_vm *vm, const char *program)
 {
-	char path[LAUNCH_PATH_MAX];
-	const char *argv[] = { path, "3", NULL };
+	const char *argv[] = { program, "3", NULL };
 	int pair[2];
-	int r = launch_find("pecten-vm", path, &vm->err);
 
-	if (r < 0)
-		return r;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_errno(&vm->err, "cannot make a socket pair");
 	vm->control = pair[0];
 
 	const struct launch_io io = { .fd = pair[1], .out = -1, .err = -1 };
 
-	r = launch(argv, &io, &vm->pid, &vm->err);
+	int r = launch(argv, &io, &vm->pid, &vm->err);
+
 	(void)close(pair[1]);
 	return r;
 }
@@ -349,21 +346,18 @@ static int publish(struct pecten_vm *vm)
 }
 
 /* KVM where it works; else QEMU, which a person should know of, because it is so much slower. */
-static int choose_engine(struct pecten_vm *vm, int names)
+static int choose_engine(struct pecten_vm *vm, const char *program, int names)
 {
 	struct err why = { 0 };
-	char path[LAUNCH_PATH_MAX];
 	char text[ERR_TEXT_MAX + 128];
-	int r = launch_find("pecten-vm", path, &vm->err);
 
-	if (r < 0)
-		return r; /* both engines need it */
 	vm->qemu = (struct qemu_program){ 0 };
 	if (vm->conf.engine == PECTEN_ENGINE_KVM ||
-	    (vm->conf.engine == PECTEN_ENGINE_AUTO && engine_check(names, &why) == 0))
+	    (vm->conf.engine == PECTEN_ENGINE_AUTO && engine_check(program, names, &why) == 0))
 		return 0;
 
-	r = qemu_find(&vm->qemu, &vm->err);
+	int r = qemu_find(&vm->qemu, &vm->err);
+
 	if (vm->conf.engine == PECTEN_ENGINE_QEMU)
 		return r;
 	why.text[strcspn(why.text, ";")] = '\0';
@@ -378,15 +372,19 @@ static int choose_engine(struct pecten_vm *vm, int names)
 
 int vm_launch(struct pecten_vm *vm)
 {
+	char program[LAUNCH_PATH_MAX];
 	int pair[2];
 
 	if (!vm->conf.root)
 		return err_set(&vm->err, -EINVAL, "the machine has no root file system");
 
-	/* A folder that cannot be used says nothing about engines. */
+	/* A folder that cannot be used, or a program that is missing, says nothing about engines.
+	 */
 	AUTO_FD names = reg_open(&vm->err);
-	int r = names < 0 ? names : choose_engine(vm, names);
+	int r = names < 0 ? names : launch_find("pecten-vm", program, &vm->err);
 
+	if (r == 0)
+		r = choose_engine(vm, program, names);
 	if (r == 0)
 		r = reg_claim(vm->conf.name, &vm->reg, &vm->err);
 	if (r < 0)
@@ -398,7 +396,7 @@ int vm_launch(struct pecten_vm *vm)
 	AUTO_FD agent = pair[1];
 
 	vm->err.code = 0;
-	r = start_process(vm);
+	r = start_process(vm, program);
 	if (r == 0)
 		r = send_config(vm);
 	if (r == 0)

@@ -405,13 +405,7 @@ def main():
     scratch = args.keep or tempfile.mkdtemp(prefix='pecten-lab.')
     os.makedirs(scratch, exist_ok=True)
     try:
-        try:
-            image = Image(args, here, scratch)
-        except subprocess.CalledProcessError as e:
-            # What it had to say stands above.
-            print(f'Bail out! {os.path.basename(e.cmd[0])} failed with status {e.returncode}: '
-                  'no image of the emulated machine')
-            return 1
+        image = Image(args, here, scratch)
         found, lost = run_all(image, scratch, here, args.machines, 'l1')
         results.update(found)
         failed = [t for t in here if t.name in results and not is_good(results[t.name])]
@@ -421,6 +415,11 @@ def main():
             found, more = run_all(image, scratch, again, args.machines, 'again')
             results.update(found)
             lost += more
+    except subprocess.CalledProcessError as e:
+        # Of the image; what the command had to say stands above.
+        print(f'Bail out! {os.path.basename(e.cmd[0])} failed with status {e.returncode}: '
+              'no image of the emulated machine')
+        return 1
     finally:
         if not args.keep:
             logs = [f for f in os.listdir(scratch) if f.endswith('.log')]
