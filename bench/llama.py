@@ -18,6 +18,7 @@ import json
 import os
 import statistics
 import sys
+import time
 
 import measure
 import guest
@@ -42,6 +43,8 @@ def bench(session, model, a, env):
     out = {}
     for row in json.loads(r.stdout):
         out["tg" if row["n_gen"] else "pp"] = row["avg_ts"]
+    print(f"# {time.strftime('%H:%M:%S')} {session.label}: "
+          + ", ".join(f"{name} {value:.1f}" for name, value in out.items()), file=sys.stderr, flush=True)
     return out
 
 

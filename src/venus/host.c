@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "host/thread.h"
 #include "util/log.h"
 #include "venus/core.h"
 
@@ -301,7 +302,10 @@ VkResult venus_host_enumerate(struct venus_host *h)
 		h->vki.GetPhysicalDeviceProperties(list[i], &props);
 		if (props.apiVersion < VENUS_API_MIN)
 			continue;
+		uint64_t start_ns = clock_now_ns();
 		r = physdev_new(h, list[i], &h->physdev[h->count]);
+		log_debug(GPU, "%s was examined in %ju ms", props.deviceName,
+			  (uintmax_t)((clock_now_ns() - start_ns) / 1000000));
 		if (r != VK_SUCCESS) {
 			log_warn(GPU, "leaving out %s: its driver fails with %d", props.deviceName,
 				 (int)r);

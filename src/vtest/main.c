@@ -22,6 +22,7 @@
 #include "render/msg.h"
 #include "util/log.h"
 #include "venus/ctx.h"
+#include "venus/probe.h"
 #include "vtest/confine.h"
 #include "vtest/guest.h"
 #include "vtest/report.h"
@@ -44,6 +45,7 @@ struct front_end {
 struct renderer {
 	struct render_config cfg;
 	PFN_vkGetInstanceProcAddr gipa;
+	struct venus_probe found; /* before the client came */
 	const struct front_end *front;
 	struct served *server;
 	struct budget_client memory; /* with RENDER_HAS_BUDGET */
@@ -241,6 +243,7 @@ static int serve(struct renderer *r)
 		.limits = { .host_bytes = r->cfg.max_memory },
 		.budget = r->cfg.flags & RENDER_HAS_BUDGET ? &r->budget : NULL,
 		.maps_driver_memory = r->cfg.flags & RENDER_MAP_DRIVER,
+		.probe = &r->found,
 		.spin_ns = r->cfg.spin_us * NS_PER_US,
 	};
 
@@ -294,8 +297,11 @@ int main(void)
 			fail(&e);
 		_exit(0);
 	}
-	if (warm_up(r.gipa, &e) < 0)
+	uint64_t start_ns = clock_now_ns();
+	if (warm_up(r.gipa, r.cfg.flags & RENDER_MAP_DRIVER, &r.found, &e) < 0)
 		fail(&e);
+	log_debug(RENDERER, "the host's drivers loaded in %ju ms",
+		  (uintmax_t)((clock_now_ns() - start_ns) / NS_PER_MS));
 	if (confined && sandbox_running(&e) < 0)
 		fail(&e);
 	if (send_text(RENDER_READY, 0, "") < 0)

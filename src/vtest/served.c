@@ -51,6 +51,7 @@ int served_open(struct served *s, void (*fence)(void *user, uint32_t ring_idx, u
 		.limits = s->cfg.limits,
 		.budget = s->cfg.budget,
 		.maps_driver_memory = s->cfg.maps_driver_memory,
+		.probe = s->cfg.probe,
 		.fence_retired = fence,
 		.fatal = fatal,
 		.ring_placed = ring_placed,

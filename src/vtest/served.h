@@ -23,6 +23,7 @@ struct served_config {
 	struct venus_limits limits;
 	const struct venus_budget *budget; /* see venus/ctx.h */
 	bool maps_driver_memory;           /* see venus/ctx.h */
+	const struct venus_probe *probe;   /* see venus/ctx.h */
 	uint64_t spin_ns; /* how long to poll the socket after a message before sleeping */
 };
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Drivers loaded ahead of the client: see warm.h. */
+/* Drivers loaded and examined ahead of the client: see warm.h. */
 #include "vtest/warm.h"
 
 #include <errno.h>
 
-int warm_up(PFN_vkGetInstanceProcAddr gipa, struct err *e)
+#include "venus/probe.h"
+
+int warm_up(PFN_vkGetInstanceProcAddr gipa, bool maps_driver_memory, struct venus_probe *found,
+	    struct err *e)
 {
 	static const char remedy[] = "install your GPU's driver, or mesa-vulkan-drivers for a "
 				     "software one";
@@ -33,5 +36,5 @@ int warm_up(PFN_vkGetInstanceProcAddr gipa, struct err *e)
 	r = devices ? devices(instance, &count, NULL) : VK_ERROR_INITIALIZATION_FAILED;
 	if (r != VK_SUCCESS || count == 0)
 		return err_set(e, -ENODEV, "the host's Vulkan drivers find no device; %s", remedy);
-	return 0;
+	return venus_probe_run(gipa, maps_driver_memory, found, e);
 }

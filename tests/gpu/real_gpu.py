@@ -58,8 +58,8 @@ STEPS = [
     ("soak", 400, "{py} tests/gpu/llama.py --host ext --size 7m --guest 26 --repeat 20 --at-once 4"),
     ("ops_ci", 400, "{py} tests/gpu/backend_ops.py --host ext --ci --guest 26 --guest 25 "
                     "--results {r}/ops --timeout 120"),
-    ("ops_all", 460, "{py} tests/gpu/backend_ops.py --host ext --guest 26 --guest 25 "
-                     "--jobs $(nproc) --device ${{PECTEN_OPS_DEVICE:-0}} --results {r}/ops_all "
+    ("ops_all", 560, "{py} tests/gpu/backend_ops.py --host ext "
+                     "--guest ${{PECTEN_OPS_GUEST:-26}} --every ${{PECTEN_OPS_EVERY:-1}} --jobs $(nproc) --device ${{PECTEN_OPS_DEVICE:-0}} --results {r}/ops_all "
                      "--timeout 120 --budget ${{PECTEN_OPS_BUDGET:-420}}"),
     ("ops_native", 460, "{py} tests/gpu/backend_ops.py --host ext --native-only --results {r}/ops "
                         "--timeout 120 --budget 420"),

@@ -30,11 +30,13 @@ static void on_fatal(void *user)
 	atomic_fetch_add_explicit(&g->fatals, 1, memory_order_relaxed);
 }
 
-static int open_as(struct guest *g, const struct venus_limits *limits, bool is_trusted)
+static int open_as(struct guest *g, const struct venus_limits *limits, bool is_trusted,
+		   const struct venus_probe *probe)
 {
 	struct venus_ctx_config cfg = { .gipa = null_get_instance_proc_addr,
 					.name = "test",
 					.maps_driver_memory = is_trusted,
+					.probe = probe,
 					.fence_retired = on_retired,
 					.fatal = on_fatal,
 					.user = g };
@@ -55,12 +57,17 @@ static int open_as(struct guest *g, const struct venus_limits *limits, bool is_t
 
 int guest_open(struct guest *g, const struct venus_limits *limits)
 {
-	return open_as(g, limits, false);
+	return open_as(g, limits, false, NULL);
 }
 
 int guest_open_trusted(struct guest *g, const struct venus_limits *limits)
 {
-	return open_as(g, limits, true);
+	return open_as(g, limits, true, NULL);
+}
+
+int guest_open_known(struct guest *g, const struct venus_probe *probe)
+{
+	return open_as(g, NULL, true, probe);
 }
 
 int guest_close(struct guest *g)

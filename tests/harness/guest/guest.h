@@ -106,6 +106,9 @@ int guest_open(struct guest *g, const struct venus_limits *limits) MUST_CHECK;
 /* The same for a guest that may map what only the driver can map. */
 int guest_open_trusted(struct guest *g, const struct venus_limits *limits) MUST_CHECK;
 
+/* Such a guest on devices that have been examined before; @probe: borrowed until guest_close(). */
+int guest_open_known(struct guest *g, const struct venus_probe *probe) MUST_CHECK;
+
 /* Ends it; what venus_ctx_destroy() returns.  Shared memory stays mapped: see guest_shm_drop(). */
 int guest_close(struct guest *g);
 
