@@ -48,7 +48,7 @@ int ram_discard_shared(void *at, uint64_t len) MUST_CHECK;
  * @at:		page-aligned, inside a block of ram_reserve()
  * @off:	bytes into @fd, page-aligned
  *
- * Return: 0 or -errno; then nothing has changed
+ * Return: 0 or -errno; then nothing has changed, or, with -ENOMEM, the addresses fault
  */
 int ram_window_map(void *at, uint64_t len, int fd, uint64_t off, bool is_ro) MUST_CHECK;
 

@@ -6,8 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include <cmocka.h>
 
 #include "host/shm.h"
 #include "mem/window.h"
@@ -39,6 +42,31 @@ static void blobs_appear_where_asked_and_nowhere_else(void **state)
 	shm_unmap(blob, 2 * page);
 	close(fd);
 	gm_window_fini(&w);
+	gm_window_fini(&w);
+}
+
+/*
+ * Some files decline only when the kernel has cleared the place already (a socket here, a dma-buf or,
+ * on older kernels, sealed memory in earnest).  A hole would be where this process puts its next
+ * memory, in sight of the guest.
+ */
+static void a_file_that_declines_leaves_no_hole(void **state)
+{
+	uint64_t page = shm_page_size();
+	struct gm_window w;
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(gm_window_init(&w, UINT64_C(1) << 36, 4 * page), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(gm_window_map(&w, page, pair[0], 0, page, false), -ENODEV);
+
+	const void *p = mmap((char *)w.host + page, page, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	assert_ptr_equal(p, MAP_FAILED);
+	assert_int_equal(errno, EEXIST);
+	close(pair[0]);
+	close(pair[1]);
 	gm_window_fini(&w);
 }
 
@@ -94,6 +122,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blobs_appear_where_asked_and_nowhere_else),
+		cmocka_unit_test(a_file_that_declines_leaves_no_hole),
 		cmocka_unit_test(a_device_maps_through_requests),
 	};
 

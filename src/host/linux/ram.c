@@ -63,6 +63,14 @@ int ram_discard_shared(void *at, uint64_t len)
 	return madvise(at, len, MADV_REMOVE) < 0 ? -errno : 0;
 }
 
+int ram_window_unmap(void *at, uint64_t len)
+{
+	const void *p = mmap(at, len, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+	return p == MAP_FAILED ? -errno : 0;
+}
+
 int ram_window_map(void *at, uint64_t len, int fd, uint64_t off, bool is_ro)
 {
 	int prot = is_ro ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -70,14 +78,20 @@ int ram_window_map(void *at, uint64_t len, int fd, uint64_t off, bool is_ro)
 	if (off > INT64_MAX)
 		return -EINVAL;
 
-	const void *p = mmap(at, len, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)off);
-	return p == MAP_FAILED ? -errno : 0;
-}
+	/*
+	 * Elsewhere first, then moved: where a file declines to be mapped, mmap(MAP_FIXED) has taken
+	 * away what was there, and whatever this process maps next may come to lie in the hole.
+	 */
+	void *p = mmap(NULL, len, prot, MAP_SHARED, fd, (off_t)off);
+	if (p == MAP_FAILED)
+		return -errno;
+	if (mremap(p, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED) {
+		int r = -errno;
 
-int ram_window_unmap(void *at, uint64_t len)
-{
-	const void *p = mmap(at, len, PROT_NONE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-
-	return p == MAP_FAILED ? -errno : 0;
+		/* Out of memory, and the place may be empty. */
+		(void)munmap(p, len);
+		(void)!ram_window_unmap(at, len);
+		return r;
+	}
+	return 0;
 }
