@@ -3,9 +3,11 @@
 #ifndef PECTEN_RENDER_CACHE_H
 #define PECTEN_RENDER_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "util/compiler.h"
 #include "util/err.h"
@@ -24,12 +26,22 @@ int cache_default(char *dir, size_t size) MUST_CHECK;
  * @base:	folder of all users; made, with those above it, if missing
  * @uid:	user whose processes are served: what one user's shaders compile to is never given
  *		to another
- * @max_bytes:	older files are removed until the folder is smaller by a fifth
+ * @max_bytes:	older files are removed until the folder is smaller by a fifth; UINT64_MAX: nobody
+ *		looks, which saves a walk through the folder
  * @dir:	on success the folder
  *
  * Return: 0 or -errno with a sentence
  */
 int cache_prepare(const char *base, uid_t uid, uint64_t max_bytes, char *dir, size_t size,
 		  struct err *e) MUST_CHECK;
+
+/**
+ * cache_changed() - whether something was written to one user's folder
+ * @base, @uid:	as above
+ * @since:	of CLOCK_REALTIME_COARSE, the clock of files
+ *
+ * A bounded look: in a folder of thousands of files it may miss the change.
+ */
+bool cache_changed(const char *base, uid_t uid, const struct timespec *since);
 
 #endif
