@@ -198,7 +198,7 @@ def keep(a, size, got, about):
 def measure_all(a, size, machine, server):
     """Rounds of all ways until they are done or the time is up; {way: results}."""
     model, inside = runs.model_path(size), machine.session()
-    shown, unmappable = guest.extensions(inside), server.unmappable()
+    shown, unmappable = guest.extensions(inside), server.unmappable(*a.mapping)
     print(f"# the guest sees {len(shown)} extensions; memory types {unmappable or 'none'} of the "
           "host's mappable ones are not mappable for guests", flush=True)
     native = guest.native(a.host, cache=True)
@@ -254,6 +254,8 @@ def main():
     ap.add_argument("--root", default="mesa26", help="the guest's: a folder or a name of tools/gpu-roots")
     ap.add_argument("--timeout", type=float, default=300, help="seconds for one llama-bench")
     ap.add_argument("--budget", type=float, default=3600, help="seconds for all; no round begins after it")
+    ap.add_argument("--map-video-memory", dest="mapping", action="store_const", default=[],
+                    const=["--map-video-memory"], help="give this option to the machine and the server")
     ap.add_argument("--json", metavar="FILE", help="write all values there")
     a = ap.parse_args()
     why = guest.can_run()
@@ -265,7 +267,8 @@ def main():
     print(f"machine: {measure.machine()}; host driver {a.host}; random-{a.size}, "
           f"pp{a.prompt}/tg{a.generate}", flush=True)
     runs.model_path(a.size)
-    with vm.Machine(a.host, a.cpus, MEMORY[a.size], a.root) as machine, guest.Server(a.host, cache=True) as server:
+    with vm.Machine(a.host, a.cpus, MEMORY[a.size], a.root, options=a.mapping) as machine, \
+            guest.Server(a.host, cache=True, args=a.mapping) as server:
         got = measure_all(a, a.size, machine, server)
     for name in ("pp", "tg"):
         print_table(got, name)

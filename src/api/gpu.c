@@ -145,10 +145,15 @@ int gpu_start(const struct gpu_spec *spec, int *sock, pid_t *pid, struct err *e)
 	AUTO_FD from = out[0];
 	AUTO_FD to = out[1];
 	const char *const argv[] = {
-		path,   "--renderers",
-		memory, contexts,
-		level,  spec->must_work ? "eager" : "lazy",
-		cache,  spec->counts_all ? "all" : "mappable",
+		path,
+		"--renderers",
+		memory,
+		contexts,
+		level,
+		spec->must_work ? "eager" : "lazy",
+		cache,
+		spec->counts_all ? "all" : "mappable",
+		spec->maps_driver ? "driver" : "own",
 		NULL,
 	};
 	const struct launch_io io = { .fd = theirs, .out = to, .err = -1 };

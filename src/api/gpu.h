@@ -16,6 +16,7 @@ struct gpu_spec {
 	const char *name;   /* of the machine if its user gave it one, else NULL: for a cache */
 	uint64_t memory;    /* bytes that the guest may have */
 	bool counts_all;    /* of them: also what it cannot map */
+	bool maps_driver;   /* it may map what only the driver can map */
 	unsigned log_level; /* of renderers */
 	bool must_work;     /* wait until a driver is loaded, or fail */
 };

@@ -56,6 +56,7 @@ struct vm_conf {
 	unsigned ndisks;
 	enum pecten_gpu gpu;
 	uint64_t gpu_mib; /* 0: half of the host's RAM */
+	bool maps_video_memory;
 	enum pecten_engine engine;
 	char *kernel;
 	char *initramfs;

@@ -264,6 +264,12 @@ int pecten_vm_set_gpu(struct pecten_vm *vm, enum pecten_gpu gpu, uint64_t memory
 	return 0;
 }
 
+int pecten_vm_map_video_memory(struct pecten_vm *vm)
+{
+	vm->conf.maps_video_memory = true;
+	return 0;
+}
+
 int pecten_vm_set_engine(struct pecten_vm *vm, enum pecten_engine engine)
 {
 	if (engine != PECTEN_ENGINE_AUTO && engine != PECTEN_ENGINE_KVM &&

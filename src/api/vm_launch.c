@@ -268,6 +268,7 @@ static int send_gpu(struct pecten_vm *vm)
 		.name = *c->name ? c->name : NULL,
 		.memory = c->gpu_mib ? c->gpu_mib << 20 : gpu_default_memory(),
 		.counts_all = c->gpu_mib > 0,
+		.maps_driver = c->maps_video_memory,
 		.log_level = c->log_level,
 		.must_work = c->gpu == PECTEN_GPU_ON,
 	};
@@ -286,6 +287,7 @@ static int send_gpu(struct pecten_vm *vm)
 	m = new_msg(vm, CTL_GPU);
 	m->u.gpu.memory = spec.memory;
 	m->u.gpu.contexts = GPU_CONTEXTS;
+	m->u.gpu.flags = c->maps_video_memory ? CTL_GPU_MAP_DRIVER : 0;
 	return send_msg(vm, &sock, 1);
 }
 

@@ -34,6 +34,7 @@ struct conf {
 	const char *engine;
 	const char *gpu;
 	uint32_t gpu_mib;
+	bool maps_video_memory;
 	const char *kernel;
 	const char *initramfs;
 	const char *cmdline;
@@ -64,6 +65,7 @@ static const struct opt opts[] = {
 	{ "allow-reboot", 0,   NULL,    "let the command reboot the guest",       opt_flag,    OPT_FIELD(struct conf, allow_reboot), 0 },
 	{ "gpu",          0,   "WHEN",  "auto (the default: if the host has a Vulkan driver), on, off", opt_string, OPT_FIELD(struct conf, gpu), 0 },
 	{ "gpu-memory",   0,   "SIZE",  "GPU memory of the guest at most (default: half of the host's RAM, for what it maps)", opt_mib, OPT_FIELD(struct conf, gpu_mib), 0 },
+	{ "map-video-memory", 0, NULL,  "let the guest map video memory that only the driver can map: faster with NVIDIA, for guests that you trust with the GPU", opt_flag, OPT_FIELD(struct conf, maps_video_memory), 0 },
 	{ "engine",       0,   "ENGINE", "auto (the default), kvm or qemu",             opt_string,  OPT_FIELD(struct conf, engine),       0 },
 	{ "kernel",       0,   "FILE",  "vmlinux or bzImage instead of the usual one", opt_string, OPT_FIELD(struct conf, kernel),     0 },
 	{ "initramfs",    0,   "FILE",  "from tools/mkinitramfs, for --kernel",   opt_string,  OPT_FIELD(struct conf, initramfs),    0 },
@@ -311,6 +313,8 @@ static int describe(struct pecten_vm *vm, const struct conf *c, const char *root
 		r = set_net(vm, c, e);
 	if (r == 0)
 		r = set_gpu(vm, c, e);
+	if (r == 0 && c->maps_video_memory)
+		r = vm_error(vm, pecten_vm_map_video_memory(vm), e);
 	if (r == 0)
 		r = add_all(vm, &c->volumes, add_volume, e);
 	if (r == 0)

@@ -13,6 +13,7 @@
 #ifndef PECTEN_GPU_GPU_H
 #define PECTEN_GPU_GPU_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "util/compiler.h"
@@ -41,6 +42,7 @@ struct gpu_config {
 	const void *capset;    /* borrowed */
 	struct window *window; /* borrowed; NULL: the guest cannot map anything */
 	struct gpu_limits limits;
+	bool maps_driver_memory; /* the guest may map what only the driver's device file shows */
 	/*
 	 * Starts a renderer and yields a socket to it (SOCK_SEQPACKET, non-blocking), which the
 	 * device owns.  On the device's thread; does not wait for the process.

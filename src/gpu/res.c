@@ -332,7 +332,8 @@ void gpu_res_create_blob(struct gpu *g, struct gpu_req *req)
 
 /*
  * A descriptor of a renderer goes into the guest's address space only if nobody can take its pages
- * away again: an access would end the VM.
+ * away again: an access would end the VM.  With maps_driver_memory the host's driver is trusted to
+ * keep its own mappings alive.
  */
 static bool is_sound(const struct gpu_res *res, const struct ctx_msg *m, int fd)
 {
@@ -349,6 +350,10 @@ static bool is_sound(const struct gpu_res *res, const struct ctx_msg *m, int fd)
 		return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 &&
 		       range_fits(m->offset, res->size, (uint64_t)st.st_size);
 	}
+	/* Such a file has no size: the driver refuses what it has not prepared to map. */
+	if (m->kind == CTX_BLOB_DRIVER)
+		return res->g->cfg.maps_driver_memory && m->offset == 0 && fstat(fd, &st) == 0 &&
+		       S_ISCHR(st.st_mode);
 	if (m->kind != CTX_BLOB_DMABUF)
 		return false;
 	/* syscall: fstatfs lseek */
@@ -607,6 +612,8 @@ int gpu_res_share(struct gpu *g, struct gpu_req *req, uint64_t serial, struct ct
 	}
 	if (res->fd < 0 || res->owner == serial || find_sharer(res, serial))
 		return 0;
+	if (res->kind == CTX_BLOB_DRIVER)
+		return -EACCES; /* no other renderer can do anything with it */
 
 	struct sharer *s = calloc(1, sizeof(*s));
 	if (!s)

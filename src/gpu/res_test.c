@@ -249,7 +249,18 @@ static void a_window_that_fails_is_an_error(void **state)
 }
 
 /* How a blob's descriptor can be wrong. */
-enum flaw { UNSEALED, SHORT, OFFSET, SMALL, NO_FD, WRONG_KIND, FAKE_DMABUF, MAP_INFO, FLAWS };
+enum flaw {
+	UNSEALED,
+	SHORT,
+	OFFSET,
+	SMALL,
+	NO_FD,
+	WRONG_KIND,
+	FAKE_DMABUF,
+	MAP_INFO,
+	DEVICE,
+	FLAWS
+};
 
 static void unsound_blobs_end_their_context(void **state)
 {
@@ -276,6 +287,9 @@ static void unsound_blobs_end_their_context(void **state)
 		if (flaw == UNSEALED) {
 			fd = memfd_create("blob", MFD_CLOEXEC);
 			assert_int_equal(ftruncate(fd, 2 * PAGE), 0);
+		} else if (flaw == DEVICE) {
+			m.kind = CTX_BLOB_DRIVER;
+			fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
 		} else {
 			assert_int_equal(shm_create("blob", flaw == SHORT ? PAGE : 2 * PAGE, &fd),
 					 0);
@@ -285,7 +299,7 @@ static void unsound_blobs_end_their_context(void **state)
 		if (flaw == SMALL)
 			m.size = PAGE;
 		if (flaw == WRONG_KIND)
-			m.kind = 3;
+			m.kind = 4;
 		if (flaw == FAKE_DMABUF)
 			m.kind = CTX_BLOB_DMABUF;
 		say(x, peer, &m, flaw == NO_FD ? -1 : fd);
@@ -299,6 +313,63 @@ static void unsound_blobs_end_their_context(void **state)
 		assert_int_equal(ctx_destroy(x, 1), VIRTIO_GPU_RESP_OK_NODATA);
 	}
 	make_blob(x, quick, 2, 11, PAGE, NULL);
+}
+
+/* Answers a CREATE_BLOB with a descriptor of the driver's device; borrowed. */
+static void answer_device(struct fixture *x, unsigned peer, int fd, uint64_t off)
+{
+	struct ctx_msg m;
+
+	(void)hear(x, peer, &m, NULL, 0);
+	assert_int_equal(m.type, CTX_MSG_CREATE_BLOB);
+	say(x, peer,
+	    &(struct ctx_msg){ .type = CTX_MSG_BLOB,
+			       .id = m.id,
+			       .kind = CTX_BLOB_DRIVER,
+			       .map_info = VIRTIO_GPU_MAP_CACHE_WC,
+			       .offset = off,
+			       .size = PAGE },
+	    fd);
+}
+
+static void memory_of_the_drivers_device_is_mapped_and_not_shared(void **state)
+{
+	struct fixture *x = *state;
+	unsigned one = begin(x, 1);
+	unsigned two = begin(x, 2);
+	int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+	struct ctx_msg m;
+	struct answer a;
+
+	assert_true(fd >= 0);
+	blob_create(x, 1, 10, PAGE, &a);
+	answer_device(x, one, fd, 0);
+	assert_true(came_back(x, &a));
+	assert_int_equal(a.h.type, VIRTIO_GPU_RESP_OK_NODATA);
+	assert_int_equal(ask_map(x, 10, PAGE), VIRTIO_GPU_RESP_OK_MAP_INFO);
+	((uint8_t *)x->window.host)[PAGE] = 42;
+	assert_int_equal(((uint8_t *)x->window.host)[PAGE], 42);
+	assert_int_equal(ctx_resource(x, VIRTIO_GPU_CMD_CTX_ATTACH_RESOURCE, 2, 10, &a),
+			 VIRTIO_GPU_RESP_ERR_UNSPEC);
+	(void)hear(x, two, &m, NULL, 0);
+	assert_int_equal(m.type, 0);
+	assert_int_equal(ask_res(x, VIRTIO_GPU_CMD_RESOURCE_UNREF, 10), VIRTIO_GPU_RESP_OK_NODATA);
+	assert_int_equal(x->g->n_maps, 0);
+
+	/* A device's memory begins with its file, and nothing else passes for a device. */
+	blob_create(x, 2, 11, PAGE, &a);
+	answer_device(x, two, fd, PAGE);
+	assert_true(came_back(x, &a));
+	assert_int_equal(a.h.type, VIRTIO_GPU_RESP_ERR_UNSPEC);
+	close(fd);
+	assert_int_equal(shm_create("blob", PAGE, &fd), 0);
+	(void)hear(x, one, &m, NULL, 0); /* of the blob that is gone */
+	assert_int_equal(m.type, CTX_MSG_UNREF);
+	blob_create(x, 1, 12, PAGE, &a);
+	answer_device(x, one, fd, 0);
+	assert_true(came_back(x, &a));
+	assert_int_equal(a.h.type, VIRTIO_GPU_RESP_ERR_UNSPEC);
+	close(fd);
 }
 
 static void storage_of_the_guest_is_lent_and_taken_back(void **state)
@@ -426,8 +497,9 @@ static void an_attachment_waits_for_its_blob(void **state)
 
 int main(void)
 {
-#define T(name)      cmocka_unit_test_setup_teardown(name, setup, teardown)
-#define T_LATE(name) cmocka_unit_test_setup_teardown(name, setup_late, teardown)
+#define T(name)          cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T_LATE(name)     cmocka_unit_test_setup_teardown(name, setup_late, teardown)
+#define T_TRUSTING(name) cmocka_unit_test_setup_teardown(name, setup_trusting, teardown)
 	const struct CMUnitTest tests[] = {
 		T(blobs_are_made_mapped_and_dropped),
 		T(a_blob_that_cannot_be_made_is_an_error),
@@ -437,6 +509,7 @@ int main(void)
 		T_LATE(commands_wait_for_their_resource),
 		T_LATE(a_window_that_fails_is_an_error),
 		T(unsound_blobs_end_their_context),
+		T_TRUSTING(memory_of_the_drivers_device_is_mapped_and_not_shared),
 		T(storage_of_the_guest_is_lent_and_taken_back),
 		T(contexts_share_blobs),
 		T(an_attachment_waits_for_its_blob),

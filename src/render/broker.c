@@ -80,6 +80,7 @@ static int run(struct broker *b, struct err *e)
 			  .spin_us = SPIN_US,
 			  .max_memory = cfg->memory,
 			  .counts_all = cfg->counts_all,
+			  .maps_driver_memory = cfg->maps_driver,
 			  .cache_max = cfg->cache_bytes },
 		.budget = cfg->memory,
 		.cache_base = cfg->cache,

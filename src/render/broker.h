@@ -37,6 +37,7 @@ struct broker_config {
 	uint32_t log_level;   /* of renderers */
 	uint64_t memory;      /* bytes that all may allocate together; 0: no limit */
 	bool counts_all;      /* of them: also what the guest cannot map */
+	bool maps_driver;     /* see maps_driver_memory in venus/ctx.h */
 	unsigned contexts;    /* renderers at a time */
 	const char *cache;    /* folder for shader caches; NULL for none */
 	uint64_t cache_bytes; /* its size at most */

@@ -57,6 +57,7 @@ enum ctx_msg_type {
 enum ctx_blob_kind {
 	CTX_BLOB_SHM = 1, /* sealed memfd */
 	CTX_BLOB_DMABUF,
+	CTX_BLOB_DRIVER, /* the file that the driver maps it from: its device's */
 };
 
 struct ctx_msg {

@@ -109,7 +109,8 @@ static int take_gpu(struct vm_config *c, const struct ctl_msg *m, int *fds)
 	const struct ctl_gpu *in = &m->u.gpu;
 
 	if (m->nfds != 1 || in->memory == 0 || in->memory > CTL_GPU_MEMORY_MAX ||
-	    in->contexts == 0 || in->contexts > CTL_GPU_CONTEXTS_MAX)
+	    in->contexts == 0 || in->contexts > CTL_GPU_CONTEXTS_MAX ||
+	    (in->flags & ~CTL_GPU_MAP_DRIVER))
 		return -EPROTO;
 	c->gpu = *in;
 	return set_fd(&c->gpu_fd, &fds[0]);

@@ -125,9 +125,13 @@ struct ctl_net {
 	uint16_t mtu; /* bytes; 0: do not say */
 };
 
+#define CTL_GPU_MAP_DRIVER 1U /* see maps_driver_memory in gpu/gpu.h */
+
 struct ctl_gpu {
 	uint64_t memory;   /* bytes of blobs at most */
 	uint32_t contexts; /* at a time; each is a process */
+	uint32_t flags;    /* CTL_GPU_ */
+	uint32_t pad;
 };
 
 struct ctl_vsock {

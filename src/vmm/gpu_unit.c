@@ -53,6 +53,7 @@ int gpu_unit_create(struct vm_config *c, struct window *w, struct loop *loop, st
 		.capset = u->capset,
 		.window = w,
 		.limits = { .memory = c->gpu.memory, .contexts = c->gpu.contexts },
+		.maps_driver_memory = c->gpu.flags & CTL_GPU_MAP_DRIVER,
 		.connect = on_connect,
 		.arg = u,
 	};

@@ -47,7 +47,7 @@ int renderers_main(int argc, char *const *argv)
 	uint64_t level = 0;
 	struct err e = { 0 };
 
-	if (argc != 7 || !read_number(argv[1], UINT64_MAX, &memory) ||
+	if (argc != 8 || !read_number(argv[1], UINT64_MAX, &memory) ||
 	    !read_number(argv[2], 1024, &contexts) || !read_number(argv[3], LOG_TRACE, &level) ||
 	    !is_socket(BROKER_FD)) {
 		(void)fprintf(stderr, "pecten-vm: this program is started by pecten; "
@@ -61,6 +61,7 @@ int renderers_main(int argc, char *const *argv)
 		.log_level = (uint32_t)level,
 		.memory = memory,
 		.counts_all = strcmp(argv[6], "all") == 0,
+		.maps_driver = strcmp(argv[7], "driver") == 0,
 		.contexts = (unsigned)contexts,
 		.cache = *argv[5] ? argv[5] : NULL,
 		.cache_bytes = CACHE_BYTES,

@@ -117,6 +117,20 @@ static int submit(struct guest_server *s, size_t len)
 		NULL);
 }
 
+static uint32_t kind_of(enum venus_blob_kind kind)
+{
+	switch (kind) {
+	case VENUS_BLOB_DMABUF:
+		return CTX_BLOB_DMABUF;
+	case VENUS_BLOB_DRIVER:
+		return CTX_BLOB_DRIVER;
+	case VENUS_BLOB_SHM:
+	case VENUS_BLOB_MEMORY:
+	default:
+		return CTX_BLOB_SHM;
+	}
+}
+
 static int create_blob(struct guest_server *s)
 {
 	const struct ctx_msg *m = &s->in->m;
@@ -127,7 +141,7 @@ static int create_blob(struct guest_server *s)
 					    m->blob_flags, m->blob_id, m->size, &blob);
 	if (answer.code < 0)
 		return say(s, &answer, NULL);
-	answer.kind = blob.kind == VENUS_BLOB_DMABUF ? CTX_BLOB_DMABUF : CTX_BLOB_SHM;
+	answer.kind = kind_of(blob.kind);
 	answer.offset = blob.offset;
 	answer.size = blob.size;
 	answer.map_info = blob.map_info;

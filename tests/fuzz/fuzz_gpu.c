@@ -7,6 +7,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -175,14 +176,16 @@ static int make_fd(uint8_t kind)
 {
 	int fd = -1;
 
-	switch (kind % 4) {
+	switch (kind % 5) {
 	case 0:
 		return -1;
 	case 1:
-		assert(shm_create("blob", (uint64_t)(kind / 4) * PAGE + PAGE, &fd) == 0);
+		assert(shm_create("blob", (uint64_t)(kind / 5) * PAGE + PAGE, &fd) == 0);
 		return fd;
 	case 2:
 		return memfd_create("blob", MFD_CLOEXEC);
+	case 3:
+		return open("/dev/zero", O_RDWR | O_CLOEXEC);
 	default:
 		return dup(STDERR_FILENO);
 	}
@@ -317,6 +320,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.capset = capset,
 		.window = &x->window,
 		.limits = { .memory = MEMORY, .contexts = 3, .resources = 8 },
+		.maps_driver_memory = true,
 		.connect = on_connect,
 		.arg = x,
 	};

@@ -348,10 +348,10 @@ class Server:
             binds.append((build, "/opt/pecten"))
         return in_root(ROOTS.path(self.host), command, binds, env)
 
-    def info(self):
-        """What `pecten gpu info --json` says of the host."""
+    def info(self, *more):
+        """What `pecten gpu info --json` says of the host; @more: options of it."""
         for _ in range(5):  # it gives a driver a minute, which a busy machine may use up
-            r = subprocess.run(self._command(["gpu", "info", "--json"]), env=self._env, text=True,
+            r = subprocess.run(self._command(["gpu", "info", "--json", *more]), env=self._env, text=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, check=False)
             if r.returncode == 0 or "did not answer" not in r.stderr:
@@ -377,9 +377,9 @@ class Server:
             time.sleep(0.1)
         return False
 
-    def unmappable(self):
+    def unmappable(self, *more):
         """Numbers of the first device's memory types that the host can map and guests cannot."""
-        return [t["index"] for t in self.info()["devices"][0]["memoryTypes"]
+        return [t["index"] for t in self.info(*more)["devices"][0]["memoryTypes"]
                 if "host-visible" in t["hostFlags"] and "host-visible" not in t["guestFlags"]]
 
     def log(self):

@@ -76,11 +76,15 @@ VM_STEPS = [
                       "{serve} doctor || true"),
     ("model7m", 60, "{py} tests/gpu/llama.py --make-model --size 7m"),
     ("vm_info", 150, "{py} tests/gpu/vm.py info --host ext"),
+    ("vm_mapped", 200, "{py} tests/gpu/vm.py info together equal --host ext --size 7m --timeout 100 "
+                       "--map-video-memory"),
     ("vm_equal", 240, "{py} tests/gpu/vm.py equal --host ext --size 7m --timeout 100"),
     ("vm_bench7m", 240, "{py} bench/vm.py --host ext --size 7m -p 64 -n 64 --rounds 3 --timeout 90 "
                         "--budget $((STEP_S - 60)) --json {r}/vm-7m.json"),
     ("vm_vulkaninfo", 150, "{py} tests/gpu/vm.py vulkaninfo --host ext --save {r}/vulkaninfo-vm"),
     ("model1b", 200, "{py} tests/gpu/llama.py --make-model --size 1b"),
+    ("vm_bench1bm", 400, "{py} bench/vm.py --host ext --size 1b -p 64 -n 64 --rounds 2 --timeout 180 "
+                         "--map-video-memory --budget $((STEP_S - 60)) --json {r}/vm-1bm.json"),
     ("vm_bench1b", 400, "{py} bench/vm.py --host ext --size 1b -p 64 -n 64 --rounds 2 --timeout 180 "
                         "--budget $((STEP_S - 60)) --json {r}/vm-1b.json"),
 ]

@@ -229,8 +229,17 @@ def info(a, machine):
     if r.returncode or want not in r.stdout:
         bad += 1
         print(f"not ok - vulkaninfo --summary: status {r.returncode}, '{want}' expected")
+    with guest.Server(a.host) as server:
+        types = server.info(*a.mapping)["devices"][0]["memoryTypes"]
+    want_types = sum("host-visible" in t["guestFlags"] for t in types)
+    text = vulkaninfo.full(vm)
+    text = text[text.find("memoryTypes:"):]
+    got_types = text[:text.find("VkPhysicalDeviceFeatures:")].count("MEMORY_PROPERTY_HOST_VISIBLE_BIT")
+    if got_types != want_types:
+        bad += 1
+        print(f"not ok - the guest can map {got_types} memory types, {want_types} are expected")
     if not bad:
-        print(f"ok - a guest of the engine qemu sees '{want}...'")
+        print(f"ok - a guest of the engine qemu sees '{want}...', and can map {got_types} memory types")
     return bad
 
 
@@ -238,7 +247,7 @@ def equal(a, machine):
     vm = machine.session()
     model = llama.model_path(a.size)
     with guest.Server(a.host) as server:
-        unmappable = server.unmappable()
+        unmappable = server.unmappable(*a.mapping)
     shown = guest.extensions(vm)
     native = guest.behind_layer(guest.native(a.host, cache=True), shown, unmappable)
     print(f"# the guest sees {len(shown)} extensions; memory types {unmappable or 'none'} of the "
@@ -407,6 +416,8 @@ def main():
     ap.add_argument("--cpus", type=int, default=4)
     ap.add_argument("--memory", default="2G")
     ap.add_argument("--timeout", type=float, default=900)
+    ap.add_argument("--map-video-memory", dest="mapping", action="store_const", default=[],
+                    const=["--map-video-memory"], help="start the machine with this option")
     ap.add_argument("--save", metavar="DIR", help="keep the texts of vulkaninfo there")
     a = ap.parse_args()
     why = guest.can_run()
@@ -415,6 +426,7 @@ def main():
     end_with_last_words()
     prepare()
     options = ["--gpu-memory", f"{BUDGET_MIB}M"] if "memory" in a.what else []
+    options += a.mapping
     with Machine(a.host, a.cpus, a.memory, a.root, options=options) as machine:
         failures = sum(WAYS[what](a, machine) for what in a.what)
         if failures:

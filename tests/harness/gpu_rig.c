@@ -76,7 +76,7 @@ void complete(struct fixture *x, int result)
 	req->done(req, result);
 }
 
-static int setup_with(void **state, bool is_late)
+static int setup_with(void **state, bool is_late, bool is_trusting)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
 
@@ -92,6 +92,7 @@ static int setup_with(void **state, bool is_late)
 		.capset = capset,
 		.window = is_late ? &x->late.w : &x->window.w,
 		.limits = { .memory = MEMORY, .contexts = 4, .resources = 8 },
+		.maps_driver_memory = is_trusting,
 		.connect = on_connect,
 		.arg = x,
 	};
@@ -104,12 +105,17 @@ static int setup_with(void **state, bool is_late)
 
 int setup(void **state)
 {
-	return setup_with(state, false);
+	return setup_with(state, false, false);
 }
 
 int setup_late(void **state)
 {
-	return setup_with(state, true);
+	return setup_with(state, true, false);
+}
+
+int setup_trusting(void **state)
+{
+	return setup_with(state, false, true);
 }
 
 int teardown(void **state)

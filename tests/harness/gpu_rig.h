@@ -59,6 +59,7 @@ struct answer {
 void complete(struct fixture *x, int result);
 int setup(void **state);
 int setup_late(void **state);
+int setup_trusting(void **state); /* the guest may map the driver's device */
 int teardown(void **state);
 void spin(struct fixture *x);
 uint16_t offer(struct fixture *x, const void *cmd, size_t len, const void *data, size_t data_len,
