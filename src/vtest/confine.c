@@ -255,8 +255,16 @@ static int add_home(struct sandbox_view *v)
 int sandbox_opened(const struct render_config *cfg, struct err *e)
 {
 	CLEANUP(sandbox_view_fini) struct sandbox_view v = { 0 };
-	int r = 0;
+	char own[32];
+	int r;
 
+	/*
+	 * NVIDIA's driver names the files of its shader cache after the program, whose path it asks
+	 * for by process number.  Without an answer all have one name, only one process at a time
+	 * can lock it, and the others compile everything anew.
+	 */
+	(void)snprintf(own, sizeof(own), "/proc/%d", (int)getpid());
+	r = sandbox_view_add(&v, own, SANDBOX_READ);
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(places); i++)
 		r = sandbox_view_add(&v, places[i].path, places[i].access);
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(path_variables); i++) {

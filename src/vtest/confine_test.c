@@ -378,6 +378,19 @@ static int read_own_maps(void)
 	return try_open("/proc/self/maps", O_RDONLY);
 }
 
+static int name_own_program(void)
+{
+	char link[32];
+	char path[1024];
+
+	(void)snprintf(link, sizeof(link), "/proc/%d/exe", (int)getpid());
+	ssize_t n = readlink(link, path, sizeof(path) - 1);
+	if (n < 0)
+		return -errno;
+	path[n] = '\0';
+	return strstr(path, "confine") ? 0 : -ENOENT;
+}
+
 static int slow_down_own_thread(void)
 {
 	return result(setpriority(PRIO_PROCESS, 0, 19)); /* slower than whoever runs this */
@@ -466,6 +479,7 @@ static const struct {
 	{ "memory can be shared",                    share_memory,            true },
 	{ "CPUs can be counted",                     read_cpus,               true },
 	{ "own mappings can be read",                read_own_maps,           true },
+	{ "the own program has a name",              name_own_program,        true },
 	{ "an own thread can be slowed down",        slow_down_own_thread,    true },
 	{ "KFD can be spoken to",                    compute_on_amd,          true },
 	{ "a file can be locked",                    lock_file,               true },
