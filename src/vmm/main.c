@@ -70,6 +70,8 @@ static void on_control(struct loop_fd *src, unsigned events)
 static int run(struct session *s, struct vm_config *c, struct err *e)
 {
 	struct ctl_msg m = { .type = CTL_STARTED };
+
+	sandbox_shares(c);
 	int r = vm_create(c, s->loop, &s->vm, e);
 
 	if (r == 0)

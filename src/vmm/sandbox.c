@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -54,10 +55,38 @@ static bool connects(const struct vm_config *c)
 	return false;
 }
 
+/* Return: 0 or -errno, the descriptor is what it was then */
+static int detach(struct vm_share *s)
+{
+	struct mount_attr read_only = { .attr_set = MOUNT_ATTR_RDONLY };
+	AUTO_FD fd = open_tree(s->fd, "",
+			       OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+
+	if (fd < 0)
+		return -errno;
+	if (s->c.is_ro &&
+	    mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &read_only, sizeof(read_only)) < 0)
+		return -errno;
+	return dup3(fd, s->fd, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+void sandbox_shares(struct vm_config *c)
+{
+	for (unsigned i = 0; i < c->n_shares && !connects(c); i++) {
+		int r = detach(&c->shares[i]);
+
+		if (r == -EPERM || r == -ENOSYS)
+			return; /* nor may we hide files */
+		if (r < 0)
+			log_info(VMM, "share '%s' leads to the host's other files (%s)",
+				 c->shares[i].c.name, strerror(-r));
+	}
+}
+
 /*
  * Landlock says who opens, makes and removes files; it has no say in their modes, owners, times and
  * extended attributes, nor in connecting to sockets.  So where we may, paths lead nowhere at all,
- * but to the descriptors through which shares are served.
+ * but to the descriptors through which shares are served; and from those not up, see detach().
  */
 static int hide_files(const struct vm_config *c, struct err *e)
 {

@@ -8,6 +8,16 @@
 struct vm_config;
 
 /**
+ * sandbox_shares() - let no path lead out of a share
+ * @c:		descriptors of its shares are replaced
+ *
+ * Where we may mount, and paths are going to be hidden: each share becomes a mount of its own, with
+ * what is mounted below it now, whose root has nothing above it.  Read-only ones become read-only
+ * mounts.  Called before anybody takes the descriptors.  Elsewhere nothing changes.
+ */
+void sandbox_shares(struct vm_config *c);
+
+/**
  * sandbox_early() - give up files and privileges
  * @c:		its shares stay reachable: read-only ones for reading
  *

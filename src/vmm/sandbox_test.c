@@ -2,8 +2,10 @@
 /* Confinement, tried out from inside: each case is a child that confines itself and then sins. */
 #include "vmm/sandbox.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/landlock.h>
 #include <pthread.h>
 #include <sched.h>
@@ -22,6 +24,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -60,6 +63,8 @@ static int set_up(void **state)
 		assert_true(file >= 0);
 	}
 	p->c.n_shares = ARRAY_LEN(names);
+	AUTO_FD outside = openat(at, "outside", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_true(outside >= 0);
 	*state = p;
 	return 0;
 }
@@ -77,6 +82,7 @@ static int tear_down(void **state)
 		(void)close(p->c.shares[i].fd);
 		assert_int_equal(unlinkat(at, names[i], AT_REMOVEDIR), 0);
 	}
+	assert_int_equal(unlinkat(at, "outside", 0), 0);
 	assert_int_equal(rmdir(p->dir), 0);
 	free(p);
 	return 0;
@@ -133,6 +139,47 @@ static int mode_elsewhere(const struct place *p)
 	return outcome(fchmodat(AT_FDCWD, "/etc", stat("/etc", &st) < 0 ? 0755 : st.st_mode, 0));
 }
 
+/* The share's own descriptor as a way up. */
+static int mode_above(const struct place *p)
+{
+	return outcome(fchmodat(p->c.shares[1].fd, "../outside", 0666, 0));
+}
+
+static int owner_above(const struct place *p)
+{
+	return outcome(fchownat(p->c.shares[1].fd, "../outside", 1, 1, 0));
+}
+
+static int time_above(const struct place *p)
+{
+	return outcome(utimensat(p->c.shares[1].fd, "../outside", NULL, 0));
+}
+
+static int capability_above(const struct place *p)
+{
+	const struct vfs_cap_data all = {
+		.magic_etc = htole32(VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE),
+		.data = { { .permitted = UINT32_MAX } },
+	};
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/../outside", p->c.shares[1].fd);
+	return outcome(setxattr(path, "security.capability", &all, sizeof(all), 0));
+}
+
+/* Down and up again is no way out. */
+static int move_within(const struct place *p)
+{
+	int at = p->c.shares[1].fd;
+	int r = outcome(mkdirat(at, "a", 0755)) + outcome(mkdirat(at, "b", 0755)) +
+		outcome(mknodat(at, "a/x", S_IFREG | 0600, 0)) +
+		outcome(renameat2(at, "a/x", at, "a/../b/x", RENAME_NOREPLACE)) +
+		outcome(unlinkat(at, "b/x", 0));
+
+	return r + outcome(unlinkat(at, "a", AT_REMOVEDIR)) +
+	       outcome(unlinkat(at, "b", AT_REMOVEDIR));
+}
+
 /* As the file server opens what it has found. */
 static int open_by_descriptor(const struct place *p)
 {
@@ -148,14 +195,25 @@ static int read_ro(const struct place *p)
 	return open_at(p, 0, "file", O_RDONLY);
 }
 
+/* A read-only mount is asked before Landlock. */
+static int refused(int r)
+{
+	return r == EROFS ? EACCES : r;
+}
+
 static int write_ro(const struct place *p)
 {
-	return open_at(p, 0, "file", O_WRONLY);
+	return refused(open_at(p, 0, "file", O_WRONLY));
 }
 
 static int create_ro(const struct place *p)
 {
-	return open_at(p, 0, "new", O_CREAT | O_WRONLY);
+	return refused(open_at(p, 0, "new", O_CREAT | O_WRONLY));
+}
+
+static int mode_ro(const struct place *p)
+{
+	return outcome(fchmodat(p->c.shares[0].fd, "file", 0666, 0));
 }
 
 static int create_rw(const struct place *p)
@@ -313,6 +371,12 @@ static const struct sin {
 	{ "a file outside all shares",          open_elsewhere,       EACCES, true, true },
 	{ "the same, with its name hidden",     open_elsewhere,       ENOENT, false, false, true },
 	{ "the mode of a file outside",         mode_elsewhere,       ENOENT, false, false, true },
+	{ "the mode of a file above a share",   mode_above,           ENOENT, false, false, true },
+	{ "its owner",                          owner_above,          ENOENT, false, false, true },
+	{ "its times",                          time_above,           ENOENT, false, false, true },
+	{ "capabilities for it",                capability_above,     ENOENT, false, false, true },
+	{ "the mode of a file in a read-only share", mode_ro,         EROFS,  false, false, true },
+	{ "moves within a share",               move_within,          0,      false },
 	{ "a file of a writable share",         open_by_descriptor,   0,      false },
 	{ "the same with a port",               open_by_descriptor,   0,      false, true },
 	{ "reading a read-only share",          read_ro,              0,      false },
@@ -357,6 +421,7 @@ static int confess(const struct place *p, const struct sin *s)
 		c = p->c;
 		c.ports[0].c.kind = CTL_VSOCK_CONNECT;
 		c.n_ports = s->has_port;
+		sandbox_shares(&c);
 		if (sandbox_early(&c, &e) < 0 || sandbox_running(&c, &e) < 0)
 			_exit(200);
 		_exit(s->commit(p));
