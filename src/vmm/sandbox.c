@@ -94,7 +94,8 @@ static int hide_files(const struct vm_config *c, struct err *e)
 
 	if (connects(c)) /* to a path, which may be made later or lead anywhere */
 		return 0;
-	int r = sandbox_view_add(&v, "/proc", SANDBOX_READ);
+	/* Not the folders of others: their "root" is the host's, and we may act as any user. */
+	int r = sandbox_view_add(&v, "/proc/self", SANDBOX_READ);
 	if (r == 0)
 		r = sandbox_enter_root(&v);
 	sandbox_view_fini(&v);

@@ -25,7 +25,8 @@ void sandbox_shares(struct vm_config *c);
  * thread is started, since all of it applies to the calling thread and those it starts.  After it
  * no file can be opened but beneath a share (Landlock; where the kernel lacks it, only a warning),
  * nothing can be gained by execution, and of root's capabilities those remain that a file server
- * needs.  Root sees no path but /proc either, unless the guest may connect to sockets of the host.
+ * needs.  Root sees no path but /proc/self either, unless the guest may connect to sockets of the
+ * host.
  *
  * Return: 0, or -errno with a sentence
  */

@@ -139,6 +139,15 @@ static int mode_elsewhere(const struct place *p)
 	return outcome(fchmodat(AT_FDCWD, "/etc", stat("/etc", &st) < 0 ? 0755 : st.st_mode, 0));
 }
 
+/* Its root would be the host's. */
+static int other_process(const struct place *p)
+{
+	struct stat st;
+
+	(void)p;
+	return outcome(stat("/proc/1", &st));
+}
+
 /* The share's own descriptor as a way up. */
 static int mode_above(const struct place *p)
 {
@@ -371,6 +380,7 @@ static const struct sin {
 	{ "a file outside all shares",          open_elsewhere,       EACCES, true, true },
 	{ "the same, with its name hidden",     open_elsewhere,       ENOENT, false, false, true },
 	{ "the mode of a file outside",         mode_elsewhere,       ENOENT, false, false, true },
+	{ "another process",                    other_process,        ENOENT, false, false, true },
 	{ "the mode of a file above a share",   mode_above,           ENOENT, false, false, true },
 	{ "its owner",                          owner_above,          ENOENT, false, false, true },
 	{ "its times",                          time_above,           ENOENT, false, false, true },
