@@ -9,10 +9,13 @@
  */
 #include "vmm/qemu.h"
 
+#include <asm/ioctls.h>
+#include <asm/sockios.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,27 +24,77 @@
 #include "util/log.h"
 
 /* clang-format off */
-static const int denied_calls[] = {
-	SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kill),
-	SCMP_SYS(pidfd_open), SCMP_SYS(pidfd_getfd), SCMP_SYS(pidfd_send_signal),
-	SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(setns),
-	SCMP_SYS(unshare), SCMP_SYS(fsopen), SCMP_SYS(fsmount), SCMP_SYS(move_mount),
-	SCMP_SYS(open_tree), SCMP_SYS(mount_setattr), SCMP_SYS(open_by_handle_at),
-	SCMP_SYS(bpf), SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup),
-	SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(keyctl),
-	SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
-	SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(reboot), SCMP_SYS(swapon),
-	SCMP_SYS(listen), SCMP_SYS(bind),
+/* Names, since libseccomp may be older than some of them. */
+static const char *const denied_calls[] = {
+	/* other processes, and signals to them; those of pthread_kill() see below */
+	"ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease",
+	"kcmp", "kill", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
+	"pidfd_open", "pidfd_getfd", "pidfd_send_signal",
+	"migrate_pages", "move_pages", "ioprio_set",
+	/* the tree of files */
+	"mount", "umount2", "pivot_root", "chroot", "setns", "unshare", "fsopen", "fsmount", "move_mount",
+	"open_tree", "open_tree_attr", "mount_setattr", "open_by_handle_at",
+	/* what Landlock lets everybody do who may by the file's own rights */
+	"chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchown", "fchownat",
+	"utime", "utimes", "futimesat", "utimensat", "file_setattr",
+	"setxattr", "lsetxattr", "fsetxattr", "setxattrat",
+	"removexattr", "lremovexattr", "fremovexattr", "removexattrat",
+	/* sockets but those it inherits: behind those of a user are servers that do what they are told */
+	"socket", "connect", "listen", "bind",
+	/* memory and messages that have names of their own */
+	"shmget", "shmat", "msgget", "semget", "mq_open",
+	/* the kernel */
+	"bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "add_key", "request_key", "keyctl",
+	"init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot",
+	"swapon",
+};
+
+/* (argument & mask) == value; the kernel looks at 32 bits only, whatever the others say. */
+static const struct {
+	int call;
+	unsigned arg;
+	uint32_t mask;
+	uint32_t value;
+} denied_cases[] = {
+	/* a datagram goes where it is told to, without a connection */
+	{ SCMP_SYS(socketpair), 1, 0xf, SOCK_DGRAM },
+	/* it ends with pecten-vm */
+	{ SCMP_SYS(prctl), 0, UINT32_MAX, PR_SET_PDEATHSIG },
+	/* by these the kernel signals other processes of this user */
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETOWN },
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETOWN_EX },
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETSIG },
+	{ SCMP_SYS(ioctl), 1, UINT32_MAX, FIOSETOWN },
+	{ SCMP_SYS(ioctl), 1, UINT32_MAX, SIOCSPGRP },
+	/* by these a terminal takes words for its user's */
+	{ SCMP_SYS(ioctl), 1, UINT32_MAX, TIOCSTI },
+	{ SCMP_SYS(ioctl), 1, UINT32_MAX, TIOCLINUX },
 };
 /* clang-format on */
 
 static int deny(scmp_filter_ctx f)
 {
-	int r = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-				 SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+	const uint32_t no = SCMP_ACT_ERRNO(EPERM);
+	/* Signals to its own threads; executing QEMU does not change the number. */
+	int r = seccomp_rule_add(f, no, SCMP_SYS(tgkill), 1,
+				 SCMP_A0(SCMP_CMP_NE, (uint64_t)getpid()));
 
-	for (size_t i = 0; r == 0 && i < ARRAY_LEN(denied_calls); i++)
-		r = seccomp_rule_add(f, SCMP_ACT_ERRNO(EPERM), denied_calls[i], 0);
+	if (r == 0) /* its own limits */
+		r = seccomp_rule_add(f, no, SCMP_SYS(prlimit64), 1, SCMP_A0(SCMP_CMP_NE, 0));
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(denied_cases); i++) {
+		const struct scmp_arg_cmp cmp = { .arg = denied_cases[i].arg,
+						  .op = SCMP_CMP_MASKED_EQ,
+						  .datum_a = denied_cases[i].mask,
+						  .datum_b = denied_cases[i].value };
+
+		r = seccomp_rule_add_array(f, no, denied_cases[i].call, 1, &cmp);
+	}
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(denied_calls); i++) {
+		int nr = seccomp_syscall_resolve_name(denied_calls[i]);
+
+		if (nr != __NR_SCMP_ERROR)
+			r = seccomp_rule_add(f, no, nr, 0);
+	}
 	return r == 0 ? seccomp_load(f) : r;
 }
 
