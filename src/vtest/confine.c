@@ -86,7 +86,7 @@ static const char *const path_variables[] = {
  *
  * shader caches (Mesa's and NVIDIA's write files)
  * #syscalls renderer: ftruncate fallocate fsync fdatasync fadvise64 mkdir mkdirat unlink
- *	unlinkat rename renameat renameat2 utimensat umask chmod fchmod rmdir
+ *	unlinkat rename renameat renameat2 umask rmdir
  *
  * lavapipe, radv, anv: memory behind descriptors, NUMA
  * #syscalls renderer: memfd_create kcmp mbind get_mempolicy set_mempolicy
@@ -119,6 +119,8 @@ static const struct sandbox_rule rules[] = {
 	{ "sched_setscheduler", 1, UINT32_MAX, 0 },
 	{ "sched_setscheduler", 1, UINT32_MAX, 3 },
 	{ "sched_setscheduler", 1, UINT32_MAX, 5 },
+	/* of a descriptor: by path it would reach all files of this user, Landlock has no say */
+	{ "utimensat", 1, UINT64_MAX, 0 },
 	/* our own limits only */
 	{ "prlimit64", 0, UINT32_MAX, 0 },
 	/* priorities of rings: the calling thread's only, not those of all the user's processes */

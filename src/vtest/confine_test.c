@@ -39,7 +39,7 @@
 typedef int attempt_fn(void);
 
 static char cache[] = "/tmp/pecten-confine-XXXXXX";
-static char secret[sizeof(cache) + 16];
+static char secret[sizeof(cache) + 16]; /* belongs to the renderer's user */
 static pid_t outsider;
 
 static int result(long r)
@@ -67,6 +67,39 @@ static int open_passwd(void)
 static int open_neighbour(void)
 {
 	return try_open(secret, O_RDONLY);
+}
+
+static int change_mode(void)
+{
+	return result(chmod(secret, 0666));
+}
+
+static int change_own_mode(void)
+{
+	AUTO_FD fd = memfd_create("test", MFD_CLOEXEC);
+
+	return fd < 0 ? 0 : result(fchmod(fd, 0600));
+}
+
+static const struct timespec long_ago[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+
+static int change_times(void)
+{
+	return result(utimensat(AT_FDCWD, secret, long_ago, 0));
+}
+
+/* Half of this pointer is that of no path at all. */
+static int change_times_by_half(void)
+{
+	char *at = mmap((void *)(UINT64_C(1) << 46), 4096, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return -errno; /* not to be tried on this machine */
+	memcpy(at, secret, sizeof(secret));
+	int r = result(utimensat(AT_FDCWD, at, long_ago, 0));
+	(void)munmap(at, 4096);
+	return r;
 }
 
 static int open_by_dots(void)
@@ -300,6 +333,13 @@ static int watch_kernel(void)
 }
 
 /* What drivers do. */
+static int touch_descriptor(void)
+{
+	AUTO_FD fd = memfd_create("test", MFD_CLOEXEC);
+
+	return fd < 0 ? -errno : result(futimens(fd, long_ago));
+}
+
 static int write_cache(void)
 {
 	char a[sizeof(cache) + 32];
@@ -440,6 +480,10 @@ static const struct {
 	{ "/etc/shadow cannot be opened",            open_shadow,             false },
 	{ "/etc/passwd cannot be opened",            open_passwd,             false },
 	{ "a file beside the cache cannot be opened", open_neighbour,         false },
+	{ "nor its mode be changed",                 change_mode,             false },
+	{ "nor that of anything else",               change_own_mode,         false },
+	{ "nor its times",                           change_times,            false },
+	{ "nor by half a pointer",                   change_times_by_half,    false },
 	{ "dots do not lead out of the cache",       open_by_dots,            false },
 	{ "another process is no way out",           open_through_proc,       false },
 	{ "another's environment cannot be read",    open_others_environment, false },
@@ -473,6 +517,7 @@ static const struct {
 	{ "there is no io_uring",                    use_uring,               false },
 	{ "there is no bpf",                         watch_kernel,            false },
 	{ "the cache can be written",                write_cache,             true },
+	{ "an open file's times can be set",         touch_descriptor,        true },
 	{ "code can be generated",                   generate_code,           true },
 	{ "libraries can be mapped",                 map_library,             true },
 	{ "threads start",                           start_thread,            true },
@@ -549,8 +594,10 @@ static int try_as(uid_t uid, unsigned lacks)
 {
 	int status;
 
-	if (getuid() == 0)
+	if (getuid() == 0) {
 		assert_int_equal(chown(cache, uid, uid), 0);
+		assert_int_equal(chown(secret, uid, uid), 0);
+	}
 	(void)fflush(NULL);
 	pid_t child = fork();
 	assert_true(child >= 0);
