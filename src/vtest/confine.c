@@ -98,8 +98,7 @@ static const char *const path_variables[] = {
  * #syscalls renderer: sendmsg recvmsg shutdown
  */
 
-#define SOCK_TYPE_MASK 0xfU
-#define IOC_HEAD       0xc000ff00U /* of an ioctl's number: direction and type */
+#define IOC_HEAD 0xc000ff00U /* of an ioctl's number: direction and type */
 
 /* Newer than the headers of Debian 12. */
 #ifndef F_DUPFD_QUERY
@@ -143,12 +142,6 @@ static const struct sandbox_rule rules[] = {
 	{ "fcntl", 1, UINT32_MAX, F_SETPIPE_SZ },
 	{ "fcntl", 1, UINT32_MAX, F_ADD_SEALS },
 	{ "fcntl", 1, UINT32_MAX, F_GET_SEALS },
-	/*
-	 * Between a driver's threads.  Not SOCK_DGRAM, see sandbox_running(): such a socket sends
-	 * to any other that has a name, connected or not.
-	 */
-	{ "socketpair", 1, SOCK_TYPE_MASK, SOCK_STREAM },
-	{ "socketpair", 1, SOCK_TYPE_MASK, SOCK_SEQPACKET },
 	/*
 	 * By the type byte of the request.  Not 'T': TIOCSTI would type into the terminal that our
 	 * stderr may be.
@@ -288,14 +281,19 @@ int sandbox_opened(const struct render_config *cfg, struct err *e)
 int sandbox_running(struct err *e)
 {
 	const struct sandbox_rule own_threads = { "tgkill", 0, UINT32_MAX, (uint32_t)getpid() };
-	const struct sandbox_rule datagrams = { "socketpair", 1, SOCK_TYPE_MASK, SOCK_DGRAM };
+	/* Between a driver's threads. */
+	static const struct sandbox_rule pairs = { "socketpair", 0, UINT32_MAX, AF_UNIX };
 	struct sandbox_rule all[ARRAY_LEN(rules) + 2];
 	size_t n = ARRAY_LEN(rules);
 
 	memcpy(all, rules, sizeof(rules));
 	all[n++] = own_threads;
-	/* NVIDIA's driver makes pairs of sockets, and nobody has told of which type. */
+	/*
+	 * NVIDIA's driver makes pairs of sockets, and nobody has told of which type.  Others do
+	 * not; pairs can be filled with descriptors on their way until the user's other processes
+	 * cannot pass any, and one of datagrams sends to any socket that has a name.
+	 */
 	if (access("/dev/nvidiactl", F_OK) == 0)
-		all[n++] = datagrams;
+		all[n++] = pairs;
 	return sandbox_syscalls(syscalls_renderer, all, n, e);
 }

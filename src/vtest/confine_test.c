@@ -41,6 +41,7 @@ typedef int attempt_fn(void);
 static char cache[] = "/tmp/pecten-confine-XXXXXX";
 static char secret[sizeof(cache) + 16]; /* belongs to the renderer's user */
 static pid_t outsider;
+static int sockets[2]; /* a pair from before confinement */
 
 static int result(long r)
 {
@@ -211,27 +212,32 @@ static int make_inet_socket(void)
 static int connect_somewhere(void)
 {
 	const struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
-	int pair[2];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return 0; /* that is meant to work */
-	int r = result(connect(pair[0], (const struct sockaddr *)&to, sizeof(to)));
-	(void)close(pair[0]);
-	(void)close(pair[1]);
-	return r;
+	return result(connect(sockets[0], (const struct sockaddr *)&to, sizeof(to)));
+}
+
+static int make_pair(int type)
+{
+	int made[2];
+
+	if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, made) < 0)
+		return -errno;
+	(void)close(made[0]);
+	(void)close(made[1]);
+	/* Where that driver is, its sockets are let pass. */
+	return access("/dev/nvidiactl", F_OK) == 0 ? -EPERM : 0;
 }
 
 /* A datagram goes where it is told to, without a connection: having such a socket is enough. */
 static int send_somewhere(void)
 {
-	int pair[2];
+	return make_pair(SOCK_DGRAM);
+}
 
-	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	(void)close(pair[0]);
-	(void)close(pair[1]);
-	/* Where that driver is, its sockets are let pass. */
-	return access("/dev/nvidiactl", F_OK) == 0 ? -EPERM : 0;
+/* Descriptors on their way count against the user, not against this process. */
+static int hoard_descriptors(void)
+{
+	return make_pair(SOCK_SEQPACKET) == 0 ? 0 : make_pair(SOCK_STREAM);
 }
 
 static int mount_something(void)
@@ -460,15 +466,9 @@ static int use_null_device(void)
 
 static int pass_descriptor(void)
 {
-	int pair[2];
 	char byte = 0;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	int r = fd_send(pair[0], &byte, 1, &pair[0], 1);
-	(void)close(pair[0]);
-	(void)close(pair[1]);
-	return r;
+	return fd_send(sockets[0], &byte, 1, &sockets[0], 1);
 }
 
 /* clang-format off */
@@ -501,6 +501,7 @@ static const struct {
 	{ "there is no network",                     make_inet_socket,        false },
 	{ "nothing can be connected",                connect_somewhere,       false },
 	{ "nothing can be sent",                     send_somewhere,          false },
+	{ "there is no place to hoard descriptors",  hoard_descriptors,       false },
 	{ "nothing can be mounted",                  mount_something,         false },
 	{ "another process cannot be traced",        trace_outsider,          false },
 	{ "another process cannot be signalled",     signal_outsider,         false },
@@ -680,6 +681,7 @@ static int set_up(void **state)
 	(void)snprintf(secret, sizeof(secret), "%s.secret", cache);
 	AUTO_FD fd = open(secret, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
 	assert_true(fd >= 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
 	outsider = fork();
 	assert_true(outsider >= 0);
 	if (outsider == 0) {
@@ -699,6 +701,8 @@ static int tear_down(void **state)
 	(void)state;
 	(void)kill(outsider, SIGKILL);
 	(void)waitpid(outsider, NULL, 0);
+	(void)close(sockets[0]);
+	(void)close(sockets[1]);
 	(void)unlink(secret);
 	(void)rmdir(cache);
 	return 0;
