@@ -10,12 +10,18 @@
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "host/fd.h"
 #include "host/proc.h"
 #include "host/sandbox.h"
+#include "util/ckd.h"
+#include "util/log.h"
 #include "vtest/syscalls_renderer.h" /* generated: what the sources declare in comments */
 
 /* clang-format off */
@@ -164,6 +170,13 @@ static const struct sandbox_rule rules[] = {
 };
 /* clang-format on */
 
+/*
+ * Bytes of private memory beyond the client's: stacks of threads (8 MiB each, some for each CPU),
+ * the copies of venus/hostcopy.c, compilers, what a driver has besides.
+ */
+#define DATA_EXTRA (UINT64_C(8) << 30)
+#define OOM_SCORE  500 /* of 1000: before programs that use half of the RAM */
+
 static int set_environment(const struct render_config *cfg, struct err *e)
 {
 	char size[24];
@@ -190,6 +203,49 @@ static int set_environment(const struct render_config *cfg, struct err *e)
 	return r ? err_set(e, -ENOMEM, "no memory for the environment") : 0;
 }
 
+/* Bytes of private memory that can be written.  Return: 0 if the kernel does not tell */
+static uint64_t private_memory(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	if (!f)
+		return 0;
+	int n = fscanf(f, "%*u %*u %*u %*u %*u %lu", &pages);
+	(void)fclose(f);
+	return n == 1 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/*
+ * Objects that no client memory stands behind (pipelines, pools, images of a driver's own) cost
+ * what the driver likes.  Shared memory is not in this limit.
+ */
+static void limit_memory(uint64_t max_memory)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	const uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * page;
+	/* What a sanitizer has reserved by now may be terabytes. */
+	uint64_t bytes = private_memory() + DATA_EXTRA;
+
+	if (ckd_add(&bytes, bytes, max_memory ? max_memory : ram / 4 * 3))
+		return;
+	struct rlimit data = { .rlim_cur = bytes, .rlim_max = bytes };
+	if (setrlimit(RLIMIT_DATA, &data) < 0)
+		log_debug(RENDERER, "private memory is not limited: %s", strerror(errno));
+}
+
+/* Rather a renderer than another program of the user, when the machine runs out of memory. */
+static void be_ended_first(void)
+{
+	AUTO_FD fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+	char now[16] = { 0 };
+
+	if (fd >= 0 && read(fd, now, sizeof(now) - 1) > 0 && strtol(now, NULL, 10) >= OOM_SCORE)
+		return; /* our owner is to be ended even sooner */
+	if (fd < 0 || dprintf(fd, "%d", OOM_SCORE) < 0)
+		log_debug(RENDERER, "the kernel may end others first: %s", strerror(errno));
+}
+
 int sandbox_early(const struct render_config *cfg, struct err *e)
 {
 	struct rlimit files;
@@ -201,6 +257,8 @@ int sandbox_early(const struct render_config *cfg, struct err *e)
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
+	limit_memory(cfg->max_memory);
+	be_ended_first();
 	int r = set_environment(cfg, e);
 	if (r < 0 || (cfg->flags & RENDER_NO_SANDBOX))
 		return r;

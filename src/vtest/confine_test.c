@@ -338,7 +338,56 @@ static int watch_kernel(void)
 	return result(syscall(SYS_bpf, 0, NULL, 0)) == -EFAULT ? 0 : -errno;
 }
 
+/* More than is left to a renderer; nothing of it gets memory. */
+static int take_all_memory(void)
+{
+	const size_t size = (size_t)1 << 36;
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	(void)munmap(at, size);
+	return 0;
+}
+
+static int raise_limit(void)
+{
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
+
+	return result(setrlimit(RLIMIT_DATA, &none));
+}
+
+static int outlive_others(void)
+{
+	AUTO_FD fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : result(write(fd, "0", 1));
+}
+
 /* What drivers do. */
+static int reserve_addresses(void)
+{
+	const size_t size = (size_t)1 << 40;
+	void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	(void)munmap(at, size);
+	return 0;
+}
+
+/* The kernel ends it before others. */
+static int come_first(void)
+{
+	AUTO_FD fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	char text[16] = { 0 };
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+		return -errno;
+	return strtol(text, NULL, 10) >= 500 ? 0 : -ERANGE;
+}
+
 static int touch_descriptor(void)
 {
 	AUTO_FD fd = memfd_create("test", MFD_CLOEXEC);
@@ -517,6 +566,11 @@ static const struct {
 	{ "tracing cannot be allowed again",         become_dumpable,         false },
 	{ "there is no io_uring",                    use_uring,               false },
 	{ "there is no bpf",                         watch_kernel,            false },
+	{ "memory has an end",                       take_all_memory,         false },
+	{ "which cannot be put off",                 raise_limit,             false },
+	{ "nor can the kernel's choice be changed",  outlive_others,          false },
+	{ "which falls on a renderer first",         come_first,              true },
+	{ "addresses can be reserved",               reserve_addresses,       true },
 	{ "the cache can be written",                write_cache,             true },
 	{ "an open file's times can be set",         touch_descriptor,        true },
 	{ "code can be generated",                   generate_code,           true },
@@ -557,13 +611,17 @@ enum { NO_LANDLOCK = 1, NO_NAMESPACES = 2 };
 /* In a child.  Return: exit status */
 static int confine_and_try(uid_t uid, unsigned lacks)
 {
-	struct render_config cfg = { .parent = getppid(), .cache_max = 1 << 20 };
+	struct render_config cfg = { .parent = getppid(),
+				     .max_memory = 1 << 30,
+				     .cache_max = 1 << 20 };
 	struct err e = { 0 };
 	int wrong = 0;
 
 	(void)snprintf(cfg.cache_dir, sizeof(cfg.cache_dir), "%s", cache);
 	if (uid != getuid() && (setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0))
 		return 100;
+	/* A renderer is executed by its user, and its folder in /proc is that user's. */
+	(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 	if ((lacks & NO_LANDLOCK) && forbid("landlock_create_ruleset", ENOSYS) < 0)
 		return 102;
 	if ((lacks & NO_NAMESPACES) && forbid("unshare", EPERM) < 0)
