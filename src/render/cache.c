@@ -18,7 +18,6 @@
 
 #define AGES         64 /* steps in which a folder's files are sorted by age */
 #define FILES_MAX    1000000U
-#define LOOK_MAX     2000U /* files, where only a quick look is worth it */
 #define SECS_PER_DAY 86400
 
 int cache_default(char *dir, size_t size)
@@ -62,15 +61,13 @@ static void close_folder(DIR **d)
 }
 #define AUTO_DIR CLEANUP(close_folder) DIR
 
-/* Bytes by age and the youngest; and, in a second walk, what is too old. */
+/* Bytes by age; and, in a second walk, what is too old. */
 struct tally {
 	time_t now;
 	uint64_t bytes[AGES]; /* [i]: files last used some 2^(i/2) minutes ago */
 	uint64_t total;
 	unsigned files;
-	unsigned files_max;
-	unsigned remove_from;   /* AGES: remove nothing */
-	struct timespec newest; /* when a file was last written */
+	unsigned remove_from; /* AGES: remove nothing */
 };
 
 static unsigned age_of(const struct tally *t, const struct stat *st)
@@ -87,11 +84,6 @@ static unsigned age_of(const struct tally *t, const struct stat *st)
 	return age;
 }
 
-static bool is_later(const struct timespec *a, const struct timespec *b)
-{
-	return a->tv_sec > b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
-}
-
 static void walk(struct tally *t, int folder, int depth)
 {
 	AUTO_DIR *d = NULL;
@@ -101,7 +93,7 @@ static void walk(struct tally *t, int folder, int depth)
 		(void)close(copy);
 	if (!d)
 		return;
-	for (struct dirent *e; t->files < t->files_max && (e = readdir(d));) {
+	for (struct dirent *e; t->files < FILES_MAX && (e = readdir(d));) {
 		struct stat st;
 
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
@@ -118,8 +110,6 @@ static void walk(struct tally *t, int folder, int depth)
 		uint64_t bytes = (uint64_t)st.st_blocks * 512;
 
 		t->files++;
-		if (is_later(&st.st_mtim, &t->newest))
-			t->newest = st.st_mtim;
 		if (age >= t->remove_from) {
 			(void)unlinkat(folder, e->d_name, 0);
 		} else {
@@ -131,8 +121,8 @@ static void walk(struct tally *t, int folder, int depth)
 
 static void shrink(int folder, uint64_t max_bytes)
 {
-	struct tally seen = { .now = time(NULL), .files_max = FILES_MAX, .remove_from = AGES };
-	struct tally removal = seen;
+	struct tally seen = { .now = time(NULL), .remove_from = AGES };
+	struct tally removal = { .now = seen.now, .remove_from = AGES };
 	uint64_t keep = 0;
 
 	walk(&seen, folder, 0);
@@ -146,36 +136,15 @@ static void shrink(int folder, uint64_t max_bytes)
 	walk(&removal, folder, 0);
 }
 
-/* Whether there is room for the name of one user's folder. */
-static bool folder_of(const char *base, uid_t uid, char *dir, size_t size)
-{
-	int n = snprintf(dir, size, "%s/uid-%u", base, (unsigned)uid);
-
-	return n >= 0 && (size_t)n < size;
-}
-
-bool cache_changed(const char *base, uid_t uid, const struct timespec *since)
-{
-	struct tally seen = { .now = time(NULL), .files_max = LOOK_MAX, .remove_from = AGES };
-	char dir[1024];
-
-	if (!folder_of(base, uid, dir, sizeof(dir)))
-		return false;
-	AUTO_FD fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return false;
-	walk(&seen, fd, 0);
-	return is_later(&seen.newest, since);
-}
-
 int cache_prepare(const char *base, uid_t uid, uint64_t max_bytes, char *dir, size_t size,
 		  struct err *e)
 {
 	struct stat st;
+	int n = snprintf(dir, size, "%s/uid-%u", base, (unsigned)uid);
 
 	if (base[0] != '/')
 		return err_set(e, -EINVAL, "the shader cache '%s' is not an absolute path", base);
-	if (!folder_of(base, uid, dir, size))
+	if (n < 0 || (size_t)n >= size)
 		return err_set(e, -ENAMETOOLONG, "the path of the shader cache is too long");
 
 	int r = make_folders(dir);

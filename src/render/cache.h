@@ -3,11 +3,9 @@
 #ifndef PECTEN_RENDER_CACHE_H
 #define PECTEN_RENDER_CACHE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <time.h>
 
 #include "util/compiler.h"
 #include "util/err.h"
@@ -34,14 +32,5 @@ int cache_default(char *dir, size_t size) MUST_CHECK;
  */
 int cache_prepare(const char *base, uid_t uid, uint64_t max_bytes, char *dir, size_t size,
 		  struct err *e) MUST_CHECK;
-
-/**
- * cache_changed() - whether something was written to one user's folder
- * @base, @uid:	as above
- * @since:	of CLOCK_REALTIME_COARSE, the clock of files
- *
- * A bounded look: in a folder of thousands of files it may miss the change.
- */
-bool cache_changed(const char *base, uid_t uid, const struct timespec *since);
 
 #endif

@@ -114,24 +114,6 @@ static void the_oldest_files_go_first(void **state)
 	assert_false(exists(f, "new"));
 }
 
-static void a_change_is_seen(void **state)
-{
-	struct fixture *f = *state;
-	struct timespec since;
-	char sub[160];
-
-	(void)snprintf(sub, sizeof(sub), "%s/sub", f->dir);
-	assert_int_equal(mkdir(sub, 0700), 0);
-	put(f, "sub/old", KIB, 60);
-	assert_int_equal(clock_gettime(CLOCK_REALTIME_COARSE, &since), 0);
-	since.tv_sec -= 30;
-	assert_false(cache_changed(f->base, geteuid(), &since));
-	put(f, "sub/new", KIB, 0);
-	assert_true(cache_changed(f->base, geteuid(), &since));
-	assert_false(cache_changed(f->base, geteuid() + 1, &since));
-	assert_false(cache_changed("/nowhere", geteuid(), &since));
-}
-
 static void links_are_not_followed(void **state)
 {
 	struct fixture *f = *state;
@@ -162,7 +144,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_user_has_a_private_folder, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_oldest_files_go_first, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_change_is_seen, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(links_are_not_followed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_folder_that_others_may_write_is_refused, set_up,
 						tear_down),

@@ -38,7 +38,6 @@ struct member {
 	int waiting;               /* our copy of the client's socket until RENDER_TAKEN, or -1 */
 	bool is_second_try;        /* the client's first renderer died before it took the client */
 	uid_t cache_uid;
-	struct timespec started; /* CLOCK_REALTIME_COARSE */
 	bool is_ready;
 	bool is_asked;
 	bool was_told; /* why it ended has been logged */
@@ -228,17 +227,6 @@ static void start_spare_later(struct pool *p, uint64_t delay_ms)
 static int serve_with(struct pool *p, const struct pool_client *client, int fd, bool is_second_try,
 		      struct err *e);
 
-/*
- * Whether a client that is gone has compiled what the spare will not see: some drivers (NVIDIA's)
- * look into the shader cache once, when they are loaded, and the next client would compile it all
- * again and slow its GPU down meanwhile.
- */
-static bool is_spare_stale(struct pool *p, uid_t uid)
-{
-	return p->spare && p->cfg.cache_base && p->spare->cache_uid == uid &&
-	       cache_changed(p->cfg.cache_base, uid, &p->spare->started);
-}
-
 /* A renderer is gone: its client, if it never got that, deserves another. */
 static void member_gone(struct member *m)
 {
@@ -254,12 +242,8 @@ static void member_gone(struct member *m)
 			   "the renderer process ended while it loaded the host's Vulkan drivers; "
 			   "does 'vulkaninfo' work on this host?");
 	}
-	uid_t uid = m->cache_uid;
-
 	member_free(m);
 	finish_refresh(p);
-	if (client.id && is_spare_stale(p, uid))
-		member_free(p->spare);
 	if (is_lost && serve_with(p, &client, take_fd(&waiting), true, &e) < 0)
 		log_error(GPU, "%s", e.text);
 	start_spare_later(p, 0);
@@ -345,7 +329,6 @@ static int member_start(struct pool *p, uid_t uid, struct member **out, struct e
 		return err_set(e, -ENOMEM, "no memory for a renderer");
 	m->pool = p;
 	m->cache_uid = uid;
-	(void)clock_gettime(CLOCK_REALTIME_COARSE, &m->started);
 	m->waiting = -1;
 	m->load_limit.fn = loads_too_long;
 	m->r = RENDERER_NONE;

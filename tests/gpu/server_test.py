@@ -278,24 +278,6 @@ class Dying(ServerCase):
             self.assertTrue(until(lambda dead=spare: self.server.renderers() not in ([], [dead])))
             self.assert_serves()
 
-    def spare_beside(self, client):
-        """The spare that is ready while a client is served."""
-        self.assertTrue(until(lambda: self.server.info()["spare"]))
-        self.assertEqual(len(self.server.info()["clients"]), 1, client)
-        return self.server.info()["spare"]
-
-    def test_a_spare_that_has_not_seen_the_latest_shaders_is_replaced(self):
-        # Drivers may read the index of the shader cache when they are loaded, and not again.
-        folder = os.path.join(self.server.cache, f"uid-{os.geteuid()}")
-        for writes in (False, True):
-            with self.server.client() as client:
-                spare = self.spare_beside(client)
-                if writes:
-                    with open(os.path.join(folder, "shader"), "w", encoding="utf-8") as f:
-                        f.write("compiled")
-            self.assertTrue(self.server.rest())
-            self.assertEqual(self.server.info()["spare"] != spare, writes)
-
     def test_clients_killed_at_random_moments_leave_nothing(self):
         for _ in range(3):
             self.assert_serves()  # whatever is allocated once
