@@ -344,10 +344,12 @@ static bool is_sound(const struct gpu_res *res, const struct ctx_msg *m, int fd)
 	    m->map_info > VIRTIO_GPU_MAP_CACHE_WC)
 		return false;
 	if (m->kind == CTX_BLOB_SHM) {
-		/* syscall: fcntl fstat */
+		/* syscall: fcntl fstat fstatfs */
 		int seals = fcntl(fd, F_GET_SEALS);
 
-		return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 &&
+		/* Huge pages have seals, too, and mappings longer than what is asked for. */
+		return seals >= 0 && (seals & F_SEAL_SHRINK) && fstatfs(fd, &fs) == 0 &&
+		       fs.f_type == TMPFS_MAGIC && fstat(fd, &st) == 0 &&
 		       range_fits(m->offset, res->size, (uint64_t)st.st_size);
 	}
 	/* Such a file has no size: the driver refuses what it has not prepared to map. */

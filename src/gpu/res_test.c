@@ -259,8 +259,23 @@ enum flaw {
 	FAKE_DMABUF,
 	MAP_INFO,
 	DEVICE,
+	FILE_SYSTEM,
+	HUGE_PAGES,
 	FLAWS
 };
+
+/* Its mappings are 2 MiB at least, whatever is asked for.  Return: -1 where there is no such thing
+ */
+static int sealed_huge_page(void)
+{
+	AUTO_FD fd = memfd_create("blob", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB);
+
+	if (fd < 0 || ftruncate(fd, 64 << 20) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0) {
+		print_message("no huge pages: %s\n", strerror(errno));
+		return -1;
+	}
+	return take_fd(&fd);
+}
 
 static void unsound_blobs_end_their_context(void **state)
 {
@@ -290,6 +305,10 @@ static void unsound_blobs_end_their_context(void **state)
 		} else if (flaw == DEVICE) {
 			m.kind = CTX_BLOB_DRIVER;
 			fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+		} else if (flaw == FILE_SYSTEM) {
+			fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		} else if (flaw == HUGE_PAGES) {
+			fd = sealed_huge_page();
 		} else {
 			assert_int_equal(shm_create("blob", flaw == SHORT ? PAGE : 2 * PAGE, &fd),
 					 0);
@@ -303,7 +322,7 @@ static void unsound_blobs_end_their_context(void **state)
 		if (flaw == FAKE_DMABUF)
 			m.kind = CTX_BLOB_DMABUF;
 		say(x, peer, &m, flaw == NO_FD ? -1 : fd);
-		close(fd);
+		fd_drop(&fd);
 		print_message("flaw %d\n", flaw);
 		assert_true(came_back(x, &a));
 		assert_int_equal(a.h.type, VIRTIO_GPU_RESP_ERR_UNSPEC);

@@ -44,9 +44,20 @@ int ram_discard(void *at, uint64_t len) MUST_CHECK;
 int ram_discard_shared(void *at, uint64_t len) MUST_CHECK;
 
 /**
+ * ram_window_check() - whether mappings of a file end where they should
+ *
+ * Those of hugetlbfs do not: they grow to the size of a huge page, over whatever comes behind.
+ *
+ * Return: 0; -EINVAL if they do not; -errno
+ */
+int ram_window_check(int fd) MUST_CHECK;
+
+/**
  * ram_window_map() - put shared memory into reserved addresses, replacing what was there
  * @at:		page-aligned, inside a block of ram_reserve()
  * @off:	bytes into @fd, page-aligned
+ *
+ * What ram_window_check() refuses is refused.
  *
  * Return: 0 or -errno; then nothing has changed, or, with -ENOMEM, the addresses fault
  */

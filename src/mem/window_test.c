@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "host/fd.h"
 #include "host/shm.h"
 #include "mem/window.h"
 
@@ -46,9 +47,9 @@ static void blobs_appear_where_asked_and_nowhere_else(void **state)
 }
 
 /*
- * Some files decline only when the kernel has cleared the place already (a socket here, a dma-buf or,
- * on older kernels, sealed memory in earnest).  A hole would be where this process puts its next
- * memory, in sight of the guest.
+ * Some files decline only when the kernel has cleared the place already (a socket here, a dma-buf
+ * or, on older kernels, sealed memory in earnest).  A hole would be where this process puts its
+ * next memory, in sight of the guest.
  */
 static void a_file_that_declines_leaves_no_hole(void **state)
 {
@@ -67,6 +68,23 @@ static void a_file_that_declines_leaves_no_hole(void **state)
 	assert_int_equal(errno, EEXIST);
 	close(pair[0]);
 	close(pair[1]);
+	gm_window_fini(&w);
+}
+
+/* Their mappings are longer than asked for: over the next blob, or past the window's end. */
+static void huge_pages_are_refused(void **state)
+{
+	uint64_t page = shm_page_size();
+	struct gm_window w;
+	AUTO_FD fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+
+	(void)state;
+	if (fd < 0 || ftruncate(fd, 64 << 20) < 0) {
+		print_message("no huge pages: %s\n", strerror(errno));
+		skip();
+	}
+	assert_int_equal(gm_window_init(&w, UINT64_C(1) << 36, 4 * page), 0);
+	assert_int_equal(gm_window_map(&w, 3 * page, fd, 0, page, false), -EINVAL);
 	gm_window_fini(&w);
 }
 
@@ -123,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(blobs_appear_where_asked_and_nowhere_else),
 		cmocka_unit_test(a_file_that_declines_leaves_no_hole),
+		cmocka_unit_test(huge_pages_are_refused),
 		cmocka_unit_test(a_device_maps_through_requests),
 	};
 

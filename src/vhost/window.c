@@ -7,6 +7,7 @@
 
 #include "host/fd.h"
 #include "host/loop.h"
+#include "host/ram.h"
 #include "host/shm.h"
 #include "util/ckd.h"
 #include "util/log.h"
@@ -149,7 +150,9 @@ static void window_map(struct window *win, struct window_req *req)
 		r = -ENOTSUP;
 	else if (!is_page_range(w, req) || req->fd_off % shm_page_size() != 0)
 		r = -EINVAL;
-	else if (w->live >= VHOST_WINDOW_MAPS || w->n >= OPS_MAX - VHOST_WINDOW_MAPS)
+	else
+		r = ram_window_check(req->fd); /* QEMU maps what it is given */
+	if (r == 0 && (w->live >= VHOST_WINDOW_MAPS || w->n >= OPS_MAX - VHOST_WINDOW_MAPS))
 		r = -ENOMEM;
 	if (r < 0) {
 		req->done(req, r);

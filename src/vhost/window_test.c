@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -296,6 +297,24 @@ static void reset_undoes_what_is_still_on_its_way(void **state)
 	assert_int_equal(new.result, 0);
 }
 
+static void huge_pages_never_reach_qemu(void **state)
+{
+	struct fixture *t = *state;
+	struct wish w = make_wish(t, 0, PAGE);
+	struct vhost_shmem_map m;
+
+	w.req.fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	if (w.req.fd < 0) {
+		print_message("no huge pages: %s\n", strerror(errno));
+		skip();
+	}
+	t->w->ops->map(t->w, &w.req);
+	assert_int_equal(w.answers, 1);
+	assert_int_equal(w.result, -EINVAL);
+	assert_int_equal(next_request(t, &m), 0);
+	(void)close(w.req.fd);
+}
+
 static void answers_out_of_line_fail_what_is_under_way(void **state)
 {
 	struct fixture *t = *state;
@@ -336,6 +355,7 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(reset_undoes_what_is_still_on_its_way, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(huge_pages_never_reach_qemu, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(answers_out_of_line_fail_what_is_under_way, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_closed_channel_fails_what_is_under_way, set_up,

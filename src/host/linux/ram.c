@@ -3,7 +3,9 @@
 #include "host/ram.h"
 
 #include <errno.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
 #include "host/shm.h"
 #include "util/ckd.h"
@@ -71,6 +73,16 @@ int ram_window_unmap(void *at, uint64_t len)
 	return p == MAP_FAILED ? -errno : 0;
 }
 
+int ram_window_check(int fd)
+{
+	struct statfs fs;
+
+	/* syscall: fstatfs */
+	if (fstatfs(fd, &fs) < 0)
+		return -errno;
+	return fs.f_type == HUGETLBFS_MAGIC ? -EINVAL : 0;
+}
+
 int ram_window_map(void *at, uint64_t len, int fd, uint64_t off, bool is_ro)
 {
 	int prot = is_ro ? PROT_READ : PROT_READ | PROT_WRITE;
@@ -78,15 +90,20 @@ int ram_window_map(void *at, uint64_t len, int fd, uint64_t off, bool is_ro)
 	if (off > INT64_MAX)
 		return -EINVAL;
 
+	int r = ram_window_check(fd);
+	if (r < 0)
+		return r;
+
 	/*
-	 * Elsewhere first, then moved: where a file declines to be mapped, mmap(MAP_FIXED) has taken
-	 * away what was there, and whatever this process maps next may come to lie in the hole.
+	 * Elsewhere first, then moved: where a file declines to be mapped, mmap(MAP_FIXED) has
+	 * taken away what was there, and whatever this process maps next may come to lie in the
+	 * hole.
 	 */
 	void *p = mmap(NULL, len, prot, MAP_SHARED, fd, (off_t)off);
 	if (p == MAP_FAILED)
 		return -errno;
 	if (mremap(p, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED) {
-		int r = -errno;
+		r = -errno;
 
 		/* Out of memory, and the place may be empty. */
 		(void)munmap(p, len);
