@@ -358,10 +358,14 @@ static bool is_sound(const struct gpu_res *res, const struct ctx_msg *m, int fd)
 		       S_ISCHR(st.st_mode);
 	if (m->kind != CTX_BLOB_DMABUF)
 		return false;
-	/* syscall: fstatfs lseek */
+	/*
+	 * Not before it is known to be one: the position of an ordinary file has a lock, which the
+	 * sender's threads could hold for ever.  syscall: fstatfs lseek
+	 */
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != DMA_BUF_MAGIC)
+		return false;
 	off_t end = lseek(fd, 0, SEEK_END);
-	return fstatfs(fd, &fs) == 0 && fs.f_type == DMA_BUF_MAGIC && end >= 0 &&
-	       range_fits(m->offset, res->size, (uint64_t)end);
+	return end >= 0 && range_fits(m->offset, res->size, (uint64_t)end);
 }
 
 int gpu_res_created(struct gpu *g, struct gpu_req *req, const struct ctx_msg *m, int fd)

@@ -322,6 +322,8 @@ static void unsound_blobs_end_their_context(void **state)
 		if (flaw == FAKE_DMABUF)
 			m.kind = CTX_BLOB_DMABUF;
 		say(x, peer, &m, flaw == NO_FD ? -1 : fd);
+		if (flaw == FAKE_DMABUF) /* whose position was left alone */
+			assert_int_equal(lseek(fd, 0, SEEK_CUR), 0);
 		fd_drop(&fd);
 		print_message("flaw %d\n", flaw);
 		assert_true(came_back(x, &a));
