@@ -39,6 +39,7 @@ struct gpu_ctx {
 	struct list waiting;                 /* requests whose answers come in order */
 	struct list timeline[CTX_TIMELINES]; /* requests with fences, in order */
 	uint64_t next_id;
+	uint64_t sent_id; /* of the last CREATE_BLOB or IMPORT that is on its way */
 };
 
 /* What is left of a queue when it is not going to be sent. */
@@ -201,6 +202,8 @@ static int flush_out(struct gpu_ctx *ctx)
 			return 0;
 		if (r < 0)
 			return r;
+		if (o->m.id)
+			ctx->sent_id = o->m.id;
 		out_free(o);
 		if (req)
 			commands_sent(ctx, req);
@@ -232,6 +235,8 @@ static int send_msg(struct gpu_ctx *ctx, const struct ctx_msg *m, int fd)
 {
 	int r = list_empty(&ctx->out) ? send_packet(ctx, m, NULL, 0, fd) : -EAGAIN;
 
+	if (r == 0 && m->id)
+		ctx->sent_id = m->id;
 	return r == -EAGAIN ? queue_out(ctx, NULL, m, fd) : r;
 }
 
@@ -264,14 +269,14 @@ uint64_t gpu_ctx_serial(const struct gpu_ctx *ctx)
 
 /* ---- what a renderer says ---- */
 
-/* The request that an answer is for; NULL if it is for none. */
+/* The request that an answer is for; NULL if it is for none, or for one it cannot know of yet. */
 static struct gpu_req *take_waiting(struct gpu_ctx *ctx, uint64_t id, uint32_t type)
 {
 	if (list_empty(&ctx->waiting))
 		return NULL;
 
 	struct gpu_req *req = container_of(ctx->waiting.next, struct gpu_req, node);
-	if (req->id != id || req->hdr.type != type)
+	if (req->id != id || id > ctx->sent_id || req->hdr.type != type)
 		return NULL;
 	list_del(&req->node);
 	return req;

@@ -433,6 +433,28 @@ static void nonsense_from_a_renderer_ends_its_context(void **state)
 	assert_int_equal(a.h.type, VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID);
 }
 
+/* Else it would have us keep what it does not read, a message more with each answer. */
+static void a_renderer_that_answers_what_it_has_not_read_ends_its_context(void **state)
+{
+	enum { COUNT = 4000 }; /* more than a socket has room for */
+	struct fixture *x = *state;
+	unsigned peer = begin(x, 1);
+	struct answer a;
+	uint64_t id = 0;
+
+	do {
+		assert_true(++id < COUNT);
+		blob_create(x, 1, 10, PAGE, &a);
+		say(x, peer, &(struct ctx_msg){ .type = CTX_MSG_BLOB, .id = id, .code = -ENOMEM },
+		    -1);
+		assert_true(came_back(x, &a));
+	} while (a.h.type == VIRTIO_GPU_RESP_ERR_OUT_OF_MEMORY);
+	print_message("%ju answers\n", (uintmax_t)id);
+	submit(x, 1, -2, 0, "x", 1, &a);
+	assert_true(came_back(x, &a));
+	assert_int_equal(a.h.type, VIRTIO_GPU_RESP_ERR_INVALID_CONTEXT_ID);
+}
+
 static void a_dead_renderer_takes_its_own_context_only(void **state)
 {
 	struct fixture *x = *state;
@@ -578,6 +600,7 @@ int main(void)
 		T(a_slow_renderer_holds_up_nobody_else),
 		T(a_context_can_be_destroyed_while_its_renderer_is_stuck),
 		T(nonsense_from_a_renderer_ends_its_context),
+		T(a_renderer_that_answers_what_it_has_not_read_ends_its_context),
 		T(a_dead_renderer_takes_its_own_context_only),
 		T(a_dead_renderers_rings_say_so),
 		T_LATE(a_reset_leaves_nothing),
