@@ -365,11 +365,12 @@ static void on_event(struct loop_fd *src, unsigned events)
 	struct gpu *g = ctx->g;
 	int r = 0;
 
-	for (int i = 0; i < HEED_MAX && r == 0; i++)
+	/* An answer may run other requests, and one of them find the renderer gone. */
+	for (int i = 0; i < HEED_MAX && r == 0 && ctx->sock >= 0; i++)
 		r = receive_one(ctx);
-	if (r == -EAGAIN)
+	if (r == -EAGAIN || ctx->sock < 0)
 		r = 0;
-	if (r == 0 && (events & LOOP_WRITE))
+	if (r == 0 && ctx->sock >= 0 && (events & LOOP_WRITE))
 		r = flush_out(ctx);
 	if (r < 0)
 		ctx_lost(ctx, r == -EPROTO ? "its renderer sent nonsense" : NULL);
