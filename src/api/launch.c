@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/fd.h"
+#include "host/proc.h"
 #include "host/thread.h"
 
 #define HELPER_FD 3
@@ -67,6 +68,9 @@ int launch(const char *const *argv, const struct launch_io *io, pid_t *pid, stru
 	sigset_t all;
 	int r;
 
+	AUTO_FD own_err = io->err < 0 ? proc_stderr() : -1;
+	const int err_fd = io->err < 0 ? own_err : io->err;
+
 	(void)sigemptyset(&none);
 	(void)sigfillset(&all);
 	if (posix_spawn_file_actions_init(&acts) != 0)
@@ -75,13 +79,14 @@ int launch(const char *const *argv, const struct launch_io *io, pid_t *pid, stru
 		(void)posix_spawn_file_actions_destroy(&acts);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
-	r = posix_spawn_file_actions_addopen(&acts, 0, "/dev/null", O_RDONLY, 0);
+	/* First: it may have one of the numbers that are filled next. */
+	r = err_fd >= 0 ? posix_spawn_file_actions_adddup2(&acts, err_fd, 2) : 0;
+	if (r == 0)
+		r = posix_spawn_file_actions_addopen(&acts, 0, "/dev/null", O_RDONLY, 0);
 	if (r == 0 && io->out < 0)
 		r = posix_spawn_file_actions_addopen(&acts, 1, "/dev/null", O_WRONLY, 0);
 	else if (r == 0)
 		r = posix_spawn_file_actions_adddup2(&acts, io->out, 1);
-	if (r == 0 && io->err >= 0)
-		r = posix_spawn_file_actions_adddup2(&acts, io->err, 2);
 	/* Even where both numbers are the same this clears close-on-exec. */
 	if (r == 0 && io->fd >= 0)
 		r = posix_spawn_file_actions_adddup2(&acts, io->fd, HELPER_FD);

@@ -15,7 +15,7 @@
 struct launch_io {
 	int fd;  /* becomes 3; -1: none */
 	int out; /* stdout; -1: /dev/null */
-	int err; /* stderr; -1: ours */
+	int err; /* stderr; -1: ours, for writing only (proc_stderr()) */
 };
 
 /**

@@ -38,13 +38,24 @@ struct proc {
 	}
 
 /**
+ * proc_stderr() - our stderr for a child that shall write to it, and not read
+ *
+ * A terminal is open for both.  Whoever is in a session or a group of its own could take from it
+ * what the user types for others.
+ *
+ * Return: a descriptor for writing only; -1 if ours is that already or cannot be opened anew
+ *	(sockets; no /proc), so that the child inherits it as it is
+ */
+int proc_stderr(void) MUST_CHECK;
+
+/**
  * proc_spawn() - execute a program
  * @spec:	borrowed
  * @p:		on success the child; see proc_reap()
  *
- * The child has /dev/null as stdin, our stderr as stdout and stderr, the descriptors of @spec and
- * no others, default signal handling and a process group of its own (a terminal's Ctrl-C is the
- * parent's to handle).
+ * The child has /dev/null as stdin, our stderr (proc_stderr()) as stdout and stderr, the
+ * descriptors of @spec and no others, default signal handling and a process group of its own (a
+ * terminal's Ctrl-C is the parent's to handle).
  *
  * Return: 0, or the -errno of posix_spawn() or pidfd_open(); -ENOENT if there is no such program
  */

@@ -20,6 +20,7 @@ struct spawn {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 	int high[PROC_FDS_MAX]; /* copies above every number that the child uses */
+	int err;                /* of proc_stderr() */
 };
 
 static void spawn_fini(struct spawn *s)
@@ -28,6 +29,17 @@ static void spawn_fini(struct spawn *s)
 	(void)posix_spawnattr_destroy(&s->attr);
 	for (int i = 0; i < PROC_FDS_MAX; i++)
 		fd_drop(&s->high[i]);
+	fd_drop(&s->err);
+}
+
+int proc_stderr(void)
+{
+	int flags = fcntl(STDERR_FILENO, F_GETFL);
+
+	/* A pipe, which could make open() wait for a reader, is write-only. */
+	if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
+		return -1;
+	return open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
 }
 
 static int spawn_prepare(struct spawn *s, const struct proc_spec *spec)
@@ -43,6 +55,9 @@ static int spawn_prepare(struct spawn *s, const struct proc_spec *spec)
 	r = r ? r : posix_spawnattr_setsigmask(&s->attr, &none);
 	r = r ? r : posix_spawnattr_setsigdefault(&s->attr, &all);
 	r = r ? r : posix_spawnattr_setpgroup(&s->attr, 0);
+	/* First: it may have the number that the next line takes. */
+	if (r == 0 && s->err >= 0)
+		r = posix_spawn_file_actions_adddup2(&s->actions, s->err, STDERR_FILENO);
 	r = r ? r
 	      : posix_spawn_file_actions_addopen(&s->actions, STDIN_FILENO, "/dev/null", O_RDONLY,
 						 0);
@@ -68,6 +83,7 @@ int proc_spawn(const struct proc_spec *spec, struct proc *p, struct err *e)
 
 	for (int i = 0; i < PROC_FDS_MAX; i++)
 		s.high[i] = -1;
+	s.err = proc_stderr();
 	(void)posix_spawn_file_actions_init(&s.actions);
 	(void)posix_spawnattr_init(&s.attr);
 	if (spec->nfds > PROC_FDS_MAX)
