@@ -10,7 +10,8 @@
 #include "util/compiler.h"
 #include "util/err.h"
 
-#define CACHE_DEPTH_MAX 6 /* folders below each other that are looked into */
+#define CACHE_DEPTH_MAX 6      /* folders below each other; what is deeper is removed */
+#define CACHE_WORK_MAX  50000U /* files that one look takes in: clients wait for it */
 
 /**
  * cache_default() - where shader caches go if nobody says otherwise
@@ -24,8 +25,9 @@ int cache_default(char *dir, size_t size) MUST_CHECK;
  * @base:	folder of all users; made, with those above it, if missing
  * @uid:	user whose processes are served: what one user's shaders compile to is never given
  *		to another
- * @max_bytes:	older files are removed until the folder is smaller by a fifth; UINT64_MAX: nobody
- *		looks, which saves a walk through the folder
+ * @max_bytes:	older files are removed until the folder is smaller by a fifth, and half of those
+ *		seen if there are more than one look takes in; UINT64_MAX: nobody looks, which
+ *		saves a walk through the folder
  * @dir:	on success the folder
  *
  * Return: 0 or -errno with a sentence

@@ -9,8 +9,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,7 +60,9 @@ static int set_up(void **state)
 	struct err e;
 
 	assert_non_null(f);
-	(void)snprintf(f->base, sizeof(f->base), "/tmp/pecten-cache-XXXXXX");
+	/* Tens of thousands of files, and removals with a time limit. */
+	(void)snprintf(f->base, sizeof(f->base), "%s/pecten-cache-XXXXXX",
+		       access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	assert_non_null(mkdtemp(f->base));
 	(void)snprintf(f->base + strlen(f->base), 8, "/a/b");
 	assert_int_equal(prepare(f, 1 << 20, &e), 0);
@@ -114,6 +118,153 @@ static void the_oldest_files_go_first(void **state)
 	assert_false(exists(f, "new"));
 }
 
+/* Files and folders right in the user's folder. */
+static unsigned entries(const struct fixture *f)
+{
+	DIR *d = opendir(f->dir);
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	(void)closedir(d);
+	return n - 2;
+}
+
+static void what_lies_too_deep_is_removed(void **state)
+{
+	enum { DEPTH = 5 * CACHE_DEPTH_MAX };
+	struct fixture *f = *state;
+	char sub[160];
+	struct err e;
+
+	AUTO_FD at = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < DEPTH; i++) {
+		assert_int_equal(mkdirat(at, "d", 0700), 0);
+		int next = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		fd_drop(&at);
+		at = next;
+		AUTO_FD file = openat(at, "f", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		assert_true(file >= 0);
+	}
+	assert_int_equal(prepare(f, 1 << 30, &e), 0);
+	assert_int_equal(unlinkat(at, "f", 0), -1);
+	assert_int_equal(errno, ENOENT);
+	assert_int_equal(entries(f), 1);
+	(void)snprintf(sub, sizeof(sub), "d/d/d/d/d/d/f");
+	assert_true(exists(f, sub)); /* CACHE_DEPTH_MAX folders are fine */
+	assert_false(exists(f, "d/d/d/d/d/d/d"));
+}
+
+static void empty_folders_go_when_there_are_many(void **state)
+{
+	enum { COUNT = 15000 };
+	struct fixture *f = *state;
+	unsigned left = COUNT + 1;
+	struct err e;
+
+	put(f, "file", KIB, 0);
+	AUTO_FD at = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < COUNT; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "%d", i);
+		assert_int_equal(mkdirat(at, name, 0700), 0);
+	}
+	/* More than one look takes in: a client would wait for it. */
+	while (left >= CACHE_WORK_MAX / 4) {
+		unsigned before = left;
+
+		assert_int_equal(prepare(f, 1 << 30, &e), 0);
+		left = entries(f);
+		print_message("%u left\n", left);
+		assert_true(left < before);
+	}
+	assert_int_equal(prepare(f, 1 << 30, &e), 0);
+	assert_int_equal(entries(f), left); /* few enough */
+	put(f, "large", 64 * KIB, 0);
+	for (int i = 0; i < 100 && entries(f); i++)
+		assert_int_equal(prepare(f, 32 * KIB, &e), 0);
+	assert_int_equal(entries(f), 0);
+}
+
+static void of_too_many_files_the_older_half_goes(void **state)
+{
+	enum { COUNT = CACHE_WORK_MAX + 1 };
+	const struct timespec old[2] = { { .tv_sec = time(NULL) - DAY },
+					 { .tv_sec = time(NULL) - DAY } };
+	struct fixture *f = *state;
+	unsigned young = 0;
+	struct err e;
+
+	AUTO_FD at = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < COUNT; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "%d", i);
+		AUTO_FD fd = openat(at, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		assert_true(fd >= 0);
+		if (i % 4)
+			assert_int_equal(futimens(fd, old), 0);
+		else
+			young++;
+	}
+	for (unsigned left = COUNT; left >= CACHE_WORK_MAX; left = entries(f))
+		assert_int_equal(prepare(f, 1 << 30, &e), 0);
+	print_message("%u left of %d\n", entries(f), COUNT);
+	for (int i = 0; i < COUNT; i += 4) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "%d", i);
+		young -= exists(f, name) ? 1 : 0;
+	}
+	assert_int_equal(young, 0);
+}
+
+/* Return: 0, or the line that failed */
+static int close_folders_to_us(void)
+{
+	static const mode_t modes[] = { 0, 0400, 0500, 0300 };
+	struct fixture f = { "/tmp/pecten-cache-XXXXXX", "" };
+	char sub[160];
+	struct err e;
+
+	/* What they are for is not known to root. */
+	if (geteuid() == 0 &&
+	    (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534)))
+		return __LINE__;
+	if (!mkdtemp(f.base))
+		return __LINE__;
+	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+		if (prepare(&f, 1 << 20, &e) < 0)
+			return __LINE__;
+		(void)snprintf(sub, sizeof(sub), "%s/sub", f.dir);
+		if (mkdir(sub, 0700) < 0)
+			return __LINE__;
+		put(&f, "sub/file", 400 * KIB, 0);
+		if (chmod(sub, modes[i]) < 0 || prepare(&f, 64 * KIB, &e) < 0 || exists(&f, "sub"))
+			return __LINE__;
+	}
+	if (chmod(f.dir, 0) < 0 || prepare(&f, 1 << 20, &e) < 0)
+		return __LINE__;
+	(void)snprintf(sub, sizeof(sub), "rm -rf %s", f.base);
+	return system(sub); /* a test's own folder */
+}
+
+static void closed_folders_hide_nothing(void **state)
+{
+	int status = 0;
+	pid_t child = fork();
+
+	(void)state;
+	assert_true(child >= 0);
+	if (child == 0)
+		_exit(close_folders_to_us() & 0xff);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_true(WIFEXITED(status));
+}
+
 static void links_are_not_followed(void **state)
 {
 	struct fixture *f = *state;
@@ -144,6 +295,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_user_has_a_private_folder, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(the_oldest_files_go_first, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_lies_too_deep_is_removed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(empty_folders_go_when_there_are_many, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(of_too_many_files_the_older_half_goes, set_up,
+						tear_down),
+		cmocka_unit_test(closed_folders_hide_nothing),
 		cmocka_unit_test_setup_teardown(links_are_not_followed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_folder_that_others_may_write_is_refused, set_up,
 						tear_down),
