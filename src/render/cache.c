@@ -20,7 +20,7 @@
 #define AGES        64      /* steps in which a folder's files are sorted by age */
 #define FOLDER_WORK 4       /* files that take as long as a folder */
 #define DEEP        "deep-" /* names of folders that are removed with all that is in them */
-#define REMOVAL_NS  UINT64_C(500000000) /* the rest waits for the next look */
+#define REMOVAL_NS  UINT64_C(250000000) /* the rest waits for the next look */
 
 int cache_default(char *dir, size_t size)
 {

@@ -142,7 +142,8 @@ static void keep_name(struct member *m, const char *text)
 	m->client.name[i] = '\0';
 }
 
-static void heed(struct member *m, const struct render_msg *msg)
+/* Why a renderer ends is told once, however often it says so. Return: 0 or -EPROTO */
+static int heed(struct member *m, const struct render_msg *msg)
 {
 	struct pool *p = m->pool;
 	char text[160];
@@ -158,11 +159,15 @@ static void heed(struct member *m, const struct render_msg *msg)
 		fd_drop(&m->waiting);
 		break;
 	case RENDER_FAILED:
+		if (m->was_told)
+			break;
 		log_error(GPU, "%s: %s", who(m, text, sizeof(text)), msg->text);
 		tell_first(p, msg->code < 0 ? msg->code : -EIO, msg->text);
 		m->was_told = true;
 		break;
 	case RENDER_ENDED:
+		if (m->was_told)
+			break;
 		if (msg->code == -ECONNRESET) /* killed: nothing that anybody has to mend */
 			log_info(GPU, "%s: %s", who(m, text, sizeof(text)), msg->text);
 		else if (msg->code < 0)
@@ -177,28 +182,13 @@ static void heed(struct member *m, const struct render_msg *msg)
 		finish_refresh(p);
 		break;
 	default:
-		break;
+		return -EPROTO;
 	}
+	return 0;
 }
 
 /* Messages that one wake-up handles: a renderer must not keep its owner busy. */
 #define HEED_MAX 16
-
-static void on_said(struct loop_fd *src, unsigned events)
-{
-	struct member *m = container_of(src, struct member, said);
-	struct render_msg msg;
-	int r = 0;
-
-	(void)events;
-	for (int i = 0; i < HEED_MAX && r == 0; i++) {
-		r = renderer_receive(&m->r, &msg, NULL);
-		if (r == 0)
-			heed(m, &msg);
-	}
-	if (r < 0 && r != -EAGAIN)
-		loop_del(src); /* its end follows */
-}
 
 static void on_claim(struct loop_fd *src, unsigned events)
 {
@@ -249,6 +239,31 @@ static void member_gone(struct member *m)
 	start_spare_later(p, 0);
 }
 
+static void on_said(struct loop_fd *src, unsigned events)
+{
+	struct member *m = container_of(src, struct member, said);
+	struct render_msg msg;
+	char text[160];
+	int r = 0;
+
+	(void)events;
+	for (int i = 0; i < HEED_MAX && r == 0; i++) {
+		r = renderer_receive(&m->r, &msg, NULL);
+		if (r == 0)
+			r = heed(m, &msg);
+	}
+	if (r == -EPROTO) {
+		/* Its client has taken it over. */
+		if (!m->was_told)
+			log_error(GPU, "the renderer of %s sent nonsense",
+				  who(m, text, sizeof(text)));
+		m->was_told = true;
+		member_gone(m);
+	} else if (r < 0 && r != -EAGAIN) {
+		loop_del(src); /* its end follows */
+	}
+}
+
 static void loads_too_long(struct loop_timer *t)
 {
 	struct member *m = container_of(t, struct member, load_limit);
@@ -275,7 +290,7 @@ static void on_ended(struct loop_fd *src, unsigned events)
 
 	(void)events;
 	for (int i = 0; i < HEED_MAX && renderer_receive(&m->r, &msg, NULL) == 0; i++)
-		heed(m, &msg);
+		(void)!heed(m, &msg);
 	loop_del(&m->ended);
 	if (proc_reap(&m->r.proc, 0, &status) == 0)
 		proc_describe(status, how, sizeof(how));
