@@ -3,6 +3,7 @@
 #include "render/pool.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +22,13 @@
 /* Pause after a spare that did not get ready, doubled with each further one. */
 #define SPARE_RETRY_MS UINT64_C(500)
 
+/*
+ * How often a client is looked for, and how long its renderer may outlive it.  One that is itself
+ * lingers 1 s and waits twice for the driver, VENUS_DESTROY_NS each.
+ */
+#define CLIENT_LOOK_MS UINT64_C(3000)
+#define OUTLIVE_MS     UINT64_C(27000)
+
 /* How often a shader cache is looked through for its size. */
 #define CACHE_CHECK_MS UINT64_C(60000)
 #define CACHE_USERS    16 /* whose times of it are remembered */
@@ -35,8 +43,11 @@ struct member {
 	struct budget_account account;
 	struct loop_timer load_limit;
 	struct pool_client client; /* id 0: a spare */
-	int waiting;               /* our copy of the client's socket until RENDER_TAKEN, or -1 */
-	bool is_second_try;        /* the client's first renderer died before it took the client */
+	int sock;                  /* our copy of the client's socket until RENDER_ENDED, or -1 */
+	struct loop_timer look;    /* at it, and when it has hung up, the end */
+	bool is_left;
+	bool is_taken;
+	bool is_second_try; /* the client's first renderer died before it took the client */
 	uid_t cache_uid;
 	bool is_ready;
 	bool is_asked;
@@ -75,7 +86,8 @@ static void member_free(struct member *m)
 	loop_del(&m->ended);
 	loop_del(&m->claims);
 	loop_timer_del(&m->load_limit);
-	fd_drop(&m->waiting);
+	loop_timer_del(&m->look);
+	fd_drop(&m->sock);
 	renderer_end(&m->r);
 	budget_close(&m->account); /* its memory went with the process */
 	list_del(&m->node);
@@ -156,7 +168,7 @@ static int heed(struct member *m, const struct render_msg *msg)
 		tell_first(p, 0, "");
 		break;
 	case RENDER_TAKEN:
-		fd_drop(&m->waiting);
+		m->is_taken = true;
 		break;
 	case RENDER_FAILED:
 		if (m->was_told)
@@ -166,6 +178,7 @@ static int heed(struct member *m, const struct render_msg *msg)
 		m->was_told = true;
 		break;
 	case RENDER_ENDED:
+		fd_drop(&m->sock); /* the client sees the end when the renderer closes its own */
 		if (m->was_told)
 			break;
 		if (msg->code == -ECONNRESET) /* killed: nothing that anybody has to mend */
@@ -222,8 +235,8 @@ static void member_gone(struct member *m)
 {
 	struct pool *p = m->pool;
 	struct pool_client client = m->client;
-	AUTO_FD waiting = take_fd(&m->waiting);
-	bool is_lost = waiting >= 0 && !m->was_told && !m->is_second_try;
+	AUTO_FD sock = take_fd(&m->sock);
+	bool is_lost = sock >= 0 && !m->is_taken && !m->was_told && !m->is_second_try;
 	struct err e;
 
 	if (!m->is_ready) {
@@ -234,7 +247,7 @@ static void member_gone(struct member *m)
 	}
 	member_free(m);
 	finish_refresh(p);
-	if (is_lost && serve_with(p, &client, take_fd(&waiting), true, &e) < 0)
+	if (is_lost && serve_with(p, &client, take_fd(&sock), true, &e) < 0)
 		log_error(GPU, "%s", e.text);
 	start_spare_later(p, 0);
 }
@@ -262,6 +275,29 @@ static void on_said(struct loop_fd *src, unsigned events)
 	} else if (r < 0 && r != -EAGAIN) {
 		loop_del(src); /* its end follows */
 	}
+}
+
+/* A renderer that its client has taken over would run on, for itself. */
+static void look_at_client(struct loop_timer *t)
+{
+	struct member *m = container_of(t, struct member, look);
+	struct pollfd p = { .fd = m->sock, .events = POLLRDHUP };
+	uint64_t ms = CLIENT_LOOK_MS;
+	char text[160];
+
+	if (m->is_left) {
+		log_warn(GPU, "the renderer of %s did not end after its client, and is killed",
+			 who(m, text, sizeof(text)));
+		m->was_told = true;
+		member_gone(m);
+		return;
+	}
+	/* While it loads it has another limit.  RENDER_ENDED is its word only. */
+	if (m->is_ready && (p.fd < 0 || poll(&p, 1, 0) > 0)) {
+		m->is_left = true;
+		ms = OUTLIVE_MS;
+	}
+	loop_timer_set(m->pool->loop, t, clock_now_ns() + ms * NS_PER_MS);
 }
 
 static void loads_too_long(struct loop_timer *t)
@@ -344,7 +380,8 @@ static int member_start(struct pool *p, uid_t uid, struct member **out, struct e
 		return err_set(e, -ENOMEM, "no memory for a renderer");
 	m->pool = p;
 	m->cache_uid = uid;
-	m->waiting = -1;
+	m->sock = -1;
+	m->look.fn = look_at_client;
 	m->load_limit.fn = loads_too_long;
 	m->r = RENDERER_NONE;
 	m->account.budget = &p->budget;
@@ -444,7 +481,8 @@ static int serve_with(struct pool *p, const struct pool_client *client, int fd, 
 	}
 	m->client = *client;
 	m->client.renderer = m->r.proc.pid;
-	m->waiting = take_fd(&sock);
+	m->sock = take_fd(&sock);
+	loop_timer_set(p->loop, &m->look, clock_now_ns() + CLIENT_LOOK_MS * NS_PER_MS);
 	m->is_second_try = is_second_try;
 	p->count++;
 	start_spare_later(p, SPARE_DELAY_MS);

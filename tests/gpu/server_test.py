@@ -278,6 +278,15 @@ class Dying(ServerCase):
             self.assertTrue(until(lambda dead=spare: self.server.renderers() not in ([], [dead])))
             self.assert_serves()
 
+    def test_a_renderer_does_not_outlive_its_client(self):
+        with self.server.client() as c:
+            c.begin()
+            renderer = self.server.info()["clients"][0]["renderer"]
+            os.kill(renderer, signal.SIGSTOP)  # as if it were no longer itself
+        self.assertTrue(until(lambda: not alive(renderer), 60))
+        self.assertIn("did not end after its client", self.server.log())
+        self.assert_serves()
+
     def test_clients_killed_at_random_moments_leave_nothing(self):
         for _ in range(3):
             self.assert_serves()  # whatever is allocated once
