@@ -29,6 +29,9 @@
 #define CLIENT_LOOK_MS UINT64_C(3000)
 #define OUTLIVE_MS     UINT64_C(27000)
 
+/* One user may have the places for clients divided by this, so that others get in. */
+#define USER_SHARE 2
+
 /* How often a shader cache is looked through for its size. */
 #define CACHE_CHECK_MS UINT64_C(60000)
 #define CACHE_USERS    16 /* whose times of it are remembered */
@@ -489,6 +492,22 @@ static int serve_with(struct pool *p, const struct pool_client *client, int fd, 
 	return 0;
 }
 
+/* Whether a user other than the server's own has all the places that one may take. */
+static bool has_share(struct pool *p, uid_t uid)
+{
+	unsigned n = 0;
+
+	if (uid == geteuid() || p->cfg.max_clients == 1)
+		return false;
+	list_for_each(it, &p->members)
+	{
+		const struct member *m = container_of(it, struct member, node);
+
+		n += m->client.id && m->client.uid == uid;
+	}
+	return n >= (p->cfg.max_clients + USER_SHARE - 1) / USER_SHARE;
+}
+
 int pool_serve(struct pool *p, int client, struct err *e)
 {
 	AUTO_FD fd = client;
@@ -502,6 +521,13 @@ int pool_serve(struct pool *p, int client, struct err *e)
 			       p->count);
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
 		return err_errno(e, "cannot tell who the client is");
+	if (has_share(p, peer.uid))
+		return err_set(e, -EBUSY,
+			       "a client was refused: user %u has half of the %u places, which is "
+			       "the limit "
+			       "for one user "
+			       "(--max-clients)",
+			       (unsigned)peer.uid, p->cfg.max_clients);
 
 	const struct pool_client who = {
 		.id = ++p->next_id, .pid = peer.pid, .uid = peer.uid, .since_ns = clock_now_ns()

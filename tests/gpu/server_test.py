@@ -535,6 +535,22 @@ class Hostile(ServerCase):
 class Limited(ServerCase):
     options = ("--max-clients", "2")
 
+    @unittest.skipIf(os.geteuid() != 0, "needs a second user")
+    def test_one_user_does_not_take_all_places(self):
+        os.chmod(self.folder, 0o755)
+        os.chmod(self.server.path, 0o666)
+        os.seteuid(65534)  # of which the server is told when the socket is connected
+        try:
+            first = self.server.client()
+            second = self.server.client()
+        finally:
+            os.seteuid(0)
+        with first, second:
+            first.begin()
+            self.assertTrue(second.is_closed())
+            self.assertIn("user 65534 has half of the 2 places", self.server.log())
+            self.assert_serves()
+
     def test_clients_above_the_limit_are_refused(self):
         with self.server.client() as a, self.server.client() as b:
             a.begin()
