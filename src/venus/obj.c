@@ -201,9 +201,12 @@ static int dense_reserve(struct venus_table *t, uint64_t id)
 	uint32_t n = id & (VENUS_CHUNK_IDS - 1);
 
 	if (!c) {
+		if (t->chunks + t->chunks_retired >= VENUS_MAX_CHUNKS)
+			return -ENOMEM;
 		c = calloc(1, sizeof(*c));
 		if (!c)
 			return -ENOMEM;
+		t->chunks++;
 		/* Release: readers must see the chunk zeroed. */
 		atomic_store_explicit(&t->chunk[at], c, memory_order_release);
 		if (at >= t->chunk_end)
@@ -216,8 +219,12 @@ static int dense_reserve(struct venus_table *t, uint64_t id)
 	return 0;
 }
 
-/* Forgets an id; an empty chunk goes, but one is kept so that a lone object does not thrash. */
-static void dense_release(struct venus_table *t, uint64_t id)
+/*
+ * Forgets an id; an empty chunk goes, but one is kept so that a lone object does not thrash.
+ *
+ * Return: whether so many have gone that reclaim() is worth its while
+ */
+static bool dense_release(struct venus_table *t, uint64_t id)
 {
 	struct venus_chunk *c = chunk_of(t, id);
 	uint32_t at = (uint32_t)(id >> VENUS_CHUNK_BITS);
@@ -225,8 +232,9 @@ static void dense_release(struct venus_table *t, uint64_t id)
 
 	c->taken[n / 64] &= ~(UINT64_C(1) << (n % 64));
 	if (--c->used > 0 || t->spare == at)
-		return;
+		return false;
 
+	bool is_time = false;
 	struct venus_chunk *old =
 		t->spare < VENUS_CHUNKS
 			? atomic_load_explicit(&t->chunk[t->spare], memory_order_relaxed)
@@ -236,8 +244,12 @@ static void dense_release(struct venus_table *t, uint64_t id)
 		old->retired_at = atomic_load_explicit(&t->epoch, memory_order_relaxed) + 1;
 		old->retired_next = t->retired_chunks;
 		t->retired_chunks = old;
+		t->chunks--;
+		/* Not at every one past the batch: a reader that is stuck keeps them all. */
+		is_time = ++t->chunks_retired % VENUS_RETIRED_BATCH == 0;
 	}
 	t->spare = at;
+	return is_time;
 }
 
 int venus_table_reserve(struct venus_table *t, uint64_t id)
@@ -271,17 +283,6 @@ void venus_table_publish(struct venus_table *t, struct venus_obj *o)
 	} else {
 		(*sparse_find(t->sparse, o->id))->obj = o;
 	}
-	mutex_unlock(&t->lock);
-}
-
-void venus_table_cancel(struct venus_table *t, uint64_t id)
-{
-	mutex_lock(&t->lock);
-	if (id < DENSE_END)
-		dense_release(t, id);
-	else
-		sparse_drop(t->sparse, id);
-	t->count--;
 	mutex_unlock(&t->lock);
 }
 
@@ -323,7 +324,28 @@ static struct venus_obj *reclaim(struct venus_table *t, struct venus_chunk **chu
 		c = &(*c)->retired_next;
 	*chunks = *c;
 	*c = NULL;
+	for (const struct venus_chunk *x = *chunks; x; x = x->retired_next)
+		t->chunks_retired--;
 	return head;
+}
+
+void venus_table_cancel(struct venus_table *t, uint64_t id)
+{
+	struct venus_obj *freed = NULL;
+	struct venus_chunk *chunks = NULL;
+	bool is_time = false;
+
+	mutex_lock(&t->lock);
+	if (id < DENSE_END)
+		is_time = dense_release(t, id);
+	else
+		sparse_drop(t->sparse, id);
+	t->count--;
+	/* Ids far apart empty a chunk each, and nothing need ever be removed. */
+	if (is_time)
+		freed = reclaim(t, &chunks);
+	mutex_unlock(&t->lock);
+	free_lists(t, freed, chunks);
 }
 
 bool venus_table_remove(struct venus_table *t, struct venus_obj *o)
@@ -331,6 +353,7 @@ bool venus_table_remove(struct venus_table *t, struct venus_obj *o)
 	struct venus_obj *freed = NULL;
 	struct venus_chunk *chunks = NULL;
 	bool is_ours;
+	bool is_time = false;
 
 	mutex_lock(&t->lock);
 	if (o->id < DENSE_END) {
@@ -341,7 +364,7 @@ bool venus_table_remove(struct venus_table *t, struct venus_obj *o)
 		is_ours = slot && atomic_load_explicit(slot, memory_order_relaxed) == o;
 		if (is_ours) {
 			atomic_store_explicit(slot, NULL, memory_order_relaxed);
-			dense_release(t, o->id);
+			is_time = dense_release(t, o->id);
 		}
 	} else {
 		struct sparse_node *n = *sparse_find(t->sparse, o->id);
@@ -355,7 +378,7 @@ bool venus_table_remove(struct venus_table *t, struct venus_obj *o)
 		o->retired_next = NULL;
 		*t->retired_tail = o;
 		t->retired_tail = &o->retired_next;
-		if (++t->retired_count % VENUS_RETIRED_BATCH == 0)
+		if (++t->retired_count % VENUS_RETIRED_BATCH == 0 || is_time)
 			freed = reclaim(t, &chunks);
 	}
 	mutex_unlock(&t->lock);

@@ -42,7 +42,10 @@ struct venus_obj {
 #define VENUS_CHUNK_IDS  (1U << VENUS_CHUNK_BITS)
 #define VENUS_CHUNKS     65536 /* so ids below 64 Mi are dense */
 
-/* Removed records kept before anyone tries to free them. */
+/* Chunks of a table that take memory, 8 KiB each; those that wait for a reader included. */
+#define VENUS_MAX_CHUNKS 32768U
+
+/* Removed records, or chunks, kept before anyone tries to free them. */
 #define VENUS_RETIRED_BATCH 64
 
 struct venus_chunk {
@@ -75,6 +78,8 @@ struct venus_table {
 	struct venus_obj **retired_tail;
 	struct venus_chunk *retired_chunks;
 	uint32_t retired_count;
+	uint32_t chunks;         /* in the array */
+	uint32_t chunks_retired; /* taken out of it and not freed yet */
 	void (*free_obj)(struct venus_obj *o);
 };
 
@@ -129,14 +134,14 @@ static inline void venus_idle(struct venus_reader *r)
 /**
  * venus_table_reserve() - claim an id for a record that nobody can find yet
  *
- * Return: 0; -EEXIST if the id is 0 or in use; -ENOMEM above the limit
+ * Return: 0; -EEXIST if the id is 0 or in use; -ENOMEM above the limit of records or of chunks
  */
 int venus_table_reserve(struct venus_table *t, uint64_t id) MUST_CHECK;
 
 /* Makes a reserved id's record visible.  Cannot fail. */
 void venus_table_publish(struct venus_table *t, struct venus_obj *o);
 
-/* Gives a reserved id back. */
+/* Gives a reserved id back.  The caller is a busy reader. */
 void venus_table_cancel(struct venus_table *t, uint64_t id);
 
 /**

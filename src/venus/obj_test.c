@@ -165,6 +165,51 @@ static void empty_chunks_are_freed(void **state)
 	assert_in_range(chunks, 1, 2);
 }
 
+static unsigned retired_chunks(const struct venus_table *t)
+{
+	unsigned n = 0;
+
+	for (const struct venus_chunk *c = t->retired_chunks; c; c = c->retired_next)
+		n++;
+	return n;
+}
+
+/* A driver that fails makes nothing to remove, and yet each id has emptied a chunk. */
+static void chunks_of_cancelled_ids_are_freed(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint64_t i = 1; i < 5000; i++) {
+		venus_busy(f->t, &f->r);
+		assert_int_equal(venus_table_reserve(f->t, i * VENUS_CHUNK_IDS), 0);
+		venus_table_cancel(f->t, i * VENUS_CHUNK_IDS);
+		venus_idle(&f->r);
+		assert_in_range(retired_chunks(f->t), 0, 2 * VENUS_RETIRED_BATCH);
+	}
+	assert_int_equal(f->t->chunks_retired, retired_chunks(f->t));
+	assert_in_range(f->t->chunks, 1, 2);
+}
+
+/* A ring that stays in one command keeps chunks alive, but not more and more of them. */
+static void chunks_that_a_reader_holds_are_limited(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t id = 0;
+	uint32_t n = 0;
+	int r;
+
+	venus_busy(f->t, &f->r);
+	do {
+		id = (id + VENUS_CHUNK_IDS) % SPARSE_ID;
+		r = venus_table_reserve(f->t, id ? id : 1);
+		if (r == 0)
+			venus_table_cancel(f->t, id ? id : 1);
+	} while (r == 0 && n++ < 2 * VENUS_MAX_CHUNKS);
+	assert_int_equal(r, -ENOMEM);
+	assert_int_equal(f->t->chunks + f->t->chunks_retired, VENUS_MAX_CHUNKS);
+	venus_idle(&f->r);
+}
+
 #define RACE_IDS    64
 #define RACE_ROUNDS 20000
 
@@ -239,6 +284,9 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(sparse_ids_by_the_thousand, setup, teardown),
 		cmocka_unit_test_setup_teardown(empty_chunks_are_freed, setup, teardown),
+		cmocka_unit_test_setup_teardown(chunks_of_cancelled_ids_are_freed, setup, teardown),
+		cmocka_unit_test_setup_teardown(chunks_that_a_reader_holds_are_limited, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(removed_records_outlive_their_readers, setup,
 						teardown),
 	};
