@@ -24,6 +24,9 @@
 #include "venus/probe.h"
 #include "venus/venus_gen.h"
 
+/* Devices of a context: each may cost as much as the driver likes.  Timelines are no more. */
+#define VENUS_MAX_DEVICES VENUS_TIMELINES
+
 /* A wait inside the driver takes at most this long, then asks whether the context still lives. */
 #define VENUS_SLICE_NS UINT64_C(100000000)
 
@@ -384,6 +387,7 @@ struct venus_ctx {
 	struct mutex bind_lock;
 	struct venus_queue *timeline[VENUS_TIMELINES];
 
+	_Atomic uint32_t devices; /* that live, or are being created */
 	_Atomic uint64_t submits;
 	_Atomic uint64_t fences;
 	_Atomic uint64_t fences_folded;

@@ -120,6 +120,20 @@ static void fetch_queues(struct venus_device *dev, VkDevice vk, const VkDeviceCr
 	}
 }
 
+static bool count_device(struct venus_ctx *ctx)
+{
+	/* Relaxed: a number and no more. */
+	if (atomic_fetch_add_explicit(&ctx->devices, 1, memory_order_relaxed) < VENUS_MAX_DEVICES)
+		return true;
+	(void)atomic_fetch_sub_explicit(&ctx->devices, 1, memory_order_relaxed);
+	return false;
+}
+
+static void uncount_device(struct venus_ctx *ctx)
+{
+	(void)atomic_fetch_sub_explicit(&ctx->devices, 1, memory_order_relaxed);
+}
+
 void venus_do_vkCreateDevice(struct venus_dec *d, struct venus_args_vkCreateDevice *a)
 {
 	const struct venus_vki *vki = venus_dec_vki(d);
@@ -138,10 +152,17 @@ void venus_do_vkCreateDevice(struct venus_dec *d, struct venus_args_vkCreateDevi
 	if (a->ret != VK_SUCCESS)
 		return;
 
+	if (!count_device(d->ctx)) {
+		a->ret = VK_ERROR_TOO_MANY_OBJECTS;
+		return;
+	}
+
 	struct venus_obj *o = venus_obj_reserve(d, *a->pDevice, VK_OBJECT_TYPE_DEVICE,
 						sizeof(struct venus_device));
-	if (!o)
+	if (!o) {
+		uncount_device(d->ctx);
 		return;
+	}
 	struct venus_device *dev = container_of(o, struct venus_device, obj);
 	mutex_init(&dev->lock);
 	cond_init(&dev->no_makers);
@@ -154,6 +175,7 @@ void venus_do_vkCreateDevice(struct venus_dec *d, struct venus_args_vkCreateDevi
 		log_info(GPU, "%s: vkCreateDevice on %s fails with %d", d->ctx->name,
 			 pd->props.deviceName, (int)a->ret);
 		venus_obj_cancel(d, o);
+		uncount_device(d->ctx);
 		return;
 	}
 	dev->slots_count = queues;
@@ -269,6 +291,7 @@ void venus_device_finish(struct venus_ctx *ctx, struct venus_device *dev)
 	}
 	venus_device_empty(ctx, dev);
 	dev->vk.DestroyDevice(venus_device_vk(dev), NULL);
+	uncount_device(ctx);
 }
 
 void venus_do_vkDestroyDevice(struct venus_dec *d, struct venus_args_vkDestroyDevice *a)

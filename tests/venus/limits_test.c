@@ -126,6 +126,40 @@ static void objects_that_are_gone(void **state)
 	finish(&w);
 }
 
+static int create_device(struct world *w, uint64_t id)
+{
+	guest_cmd_reply_stream(&w->g, RES_REPLY, 0, 64);
+	size_t at = w->g.len;
+	guest_cmd_device(&w->g, ID_PHYS0, id, 1);
+	w->g.out[at + 4] = GUEST_REPLY;
+	assert_int_equal(guest_submit(&w->g), 0);
+	assert_int_equal(reply_word(w, 0), 11);
+	return (int)reply_word(w, 1);
+}
+
+/* One that fails counts no more than one that was destroyed. */
+static void devices(void **state)
+{
+	const uint32_t own = 2; /* the prologue's */
+	uint64_t id = ID_FREE;
+	struct world w;
+
+	(void)state;
+	start(&w, NULL);
+	for (uint32_t n = own; n < VENUS_TIMELINES; n++)
+		assert_int_equal(create_device(&w, id++), VK_SUCCESS);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(create_device(&w, id), VK_ERROR_TOO_MANY_OBJECTS);
+	assert_int_equal(null_alive(VK_OBJECT_TYPE_DEVICE), VENUS_TIMELINES);
+	guest_put_cmd(&w.g, 12, 0); /* vkDestroyDevice */
+	guest_put_u64(&w.g, ID_FREE);
+	guest_put_u64(&w.g, 0);
+	assert_int_equal(guest_submit(&w.g), 0);
+	assert_int_equal(create_device(&w, id++), VK_SUCCESS);
+	assert_int_equal(create_device(&w, id), VK_ERROR_TOO_MANY_OBJECTS);
+	finish(&w);
+}
+
 static int allocate(struct world *w, uint64_t id, uint64_t size, uint32_t type)
 {
 	guest_cmd_reply_stream(&w->g, RES_REPLY, 0, 64);
@@ -336,6 +370,7 @@ int main(void)
 		cmocka_unit_test(objects),
 		cmocka_unit_test(results_that_find_no_room),
 		cmocka_unit_test(objects_that_are_gone),
+		cmocka_unit_test(devices),
 		cmocka_unit_test(host_memories),
 		cmocka_unit_test(bytes_of_host_memory),
 		cmocka_unit_test(memory_that_the_driver_maps),
