@@ -13,6 +13,7 @@
 #define STAGES_MAX  14U /* kinds of shaders */
 #define LAST_STAGE  VK_SHADER_STAGE_CALLABLE_BIT_KHR
 #define SAMPLES_MAX 64U
+#define BINDING_END 65536U /* of descriptor set layouts; programs count from 0 */
 
 /* clang-format off */
 static const char *const nouns[] = {
@@ -146,10 +147,11 @@ void venus_check_VkDescriptorSetLayoutCreateInfo(struct venus_dec *d,
 	if (flags && flags->bindingCount != 0 && flags->bindingCount != s->bindingCount)
 		venus_dec_fatal(d, "has flags of %u bindings of %u", flags->bindingCount,
 				s->bindingCount);
-	/* Drivers count up to the highest binding, and one more. */
+	/* Drivers allocate up to the highest binding, however few there are. */
 	for (uint32_t i = 0; s->pBindings && i < s->bindingCount && !d->failed; i++) {
-		if (s->pBindings[i].binding == UINT32_MAX)
-			venus_dec_fatal(d, "has a binding of the number %u", UINT32_MAX);
+		if (s->pBindings[i].binding >= BINDING_END)
+			venus_dec_fatal(d, "has a binding of the number %u",
+					s->pBindings[i].binding);
 	}
 }
 

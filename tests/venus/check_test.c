@@ -214,7 +214,7 @@ static void counts_for_fewer_sets(struct guest *g)
 	guest_put_ids(g, 2, sets);
 }
 
-static void binding_that_wraps(struct guest *g)
+static void put_binding(struct guest *g, uint32_t number)
 {
 	guest_put_cmd(g, 72, 0); /* vkCreateDescriptorSetLayout */
 	guest_put_u64(g, ID_DEVICE);
@@ -222,12 +222,22 @@ static void binding_that_wraps(struct guest *g)
 	guest_put_u32(g, 0);
 	guest_put_u32(g, 1);
 	guest_put_u64(g, 1);
-	guest_put_u32(g, UINT32_MAX);
+	guest_put_u32(g, number);
 	guest_put_u32(g, VK_DESCRIPTOR_TYPE_STORAGE_BUFFER);
 	guest_put_u32(g, 1);
 	guest_put_u32(g, VK_SHADER_STAGE_COMPUTE_BIT);
 	guest_put_u64(g, 0);
 	guest_put_new(g, ID_FREE);
+}
+
+static void binding_that_wraps(struct guest *g)
+{
+	put_binding(g, UINT32_MAX);
+}
+
+static void binding_of_a_number_that_costs(struct guest *g)
+{
+	put_binding(g, 20000000);
 }
 
 static void put_render_pass(struct guest *g, uint32_t attachment, uint32_t subpass)
@@ -304,7 +314,8 @@ static const struct row {
 	{ shader_of_an_unknown_stage,           "vkCreateComputePipelines has a shader of the stage 0x80000000" },
 	{ inline_bytes_fewer_than_said,         "vkUpdateDescriptorSets writes 1048576 bytes of 4" },
 	{ counts_for_fewer_sets,                "vkAllocateDescriptorSets has descriptor counts for 1 sets of 2" },
-	{ binding_that_wraps,                   "vkCreateDescriptorSetLayout has a binding of the number" },
+	{ binding_that_wraps,                   "vkCreateDescriptorSetLayout has a binding of the number 4294967295" },
+	{ binding_of_a_number_that_costs,       "vkCreateDescriptorSetLayout has a binding of the number 20000000" },
 	{ attachment_past_the_last,             "vkCreateRenderPass names attachment 0 of 0" },
 	{ subpass_past_the_last,                "vkCreateRenderPass has a dependency of subpasses 4294967295 and 1 of 1" },
 	{ copy_of_a_level_that_is_not_there,    "vkCopyImageToMemoryMESA copies level 1" },
