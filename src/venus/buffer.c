@@ -167,6 +167,7 @@ void venus_do_vkCreateImage(struct venus_dec *d, struct venus_args_vkCreateImage
 	if (!o)
 		return;
 	struct venus_image *image = container_of(o, struct venus_image, obj);
+	image->format = a->pCreateInfo->format;
 	image->extent = a->pCreateInfo->extent;
 	image->levels = a->pCreateInfo->mipLevels;
 	image->layers = a->pCreateInfo->arrayLayers;

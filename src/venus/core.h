@@ -6,7 +6,7 @@
  * Locks, in the order in which they are taken: ctx->ring_lock; queue->lock; queue->fence_lock;
  * dev->lock; table->lock.  ctx->res_lock, ctx->mem_lock and ctx->bind_lock are leaves.  None is
  * held across a callback or a wait; queue->lock is held across the driver's submit functions,
- * because Vulkan demands that.
+ * because Vulkan demands that, and ctx->copy_lock, taken before all others, across its copies.
  */
 #ifndef PECTEN_VENUS_CORE_H
 #define PECTEN_VENUS_CORE_H
@@ -106,6 +106,7 @@ struct venus_buffer {
 
 struct venus_image {
 	struct venus_obj obj;
+	VkFormat format;
 	VkExtent3D extent; /* of the first mip level */
 	uint32_t levels;
 	uint32_t layers;
@@ -383,6 +384,8 @@ struct venus_ctx {
 	struct mutex mem_lock;
 	uint32_t host_memories;
 	uint64_t host_bytes;
+
+	struct mutex copy_lock; /* one copy by the CPU at a time, see hostcopy.c */
 
 	struct mutex bind_lock;
 	struct venus_queue *timeline[VENUS_TIMELINES];

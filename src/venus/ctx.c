@@ -39,6 +39,7 @@ static void ctx_free(struct venus_ctx *ctx)
 	free(ctx->table);
 	venus_host_close(&ctx->host);
 	cond_fini(&ctx->ring_cond);
+	mutex_fini(&ctx->copy_lock);
 	mutex_fini(&ctx->bind_lock);
 	mutex_fini(&ctx->mem_lock);
 	mutex_fini(&ctx->res_lock);
@@ -65,6 +66,7 @@ static struct venus_ctx *ctx_alloc(void)
 	mutex_init(&ctx->res_lock);
 	mutex_init(&ctx->mem_lock);
 	mutex_init(&ctx->bind_lock);
+	mutex_init(&ctx->copy_lock);
 	cond_init(&ctx->ring_cond);
 	list_init(&ctx->rings);
 	for (uint32_t i = 0; i < VENUS_RES_BUCKETS; i++)

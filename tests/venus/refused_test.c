@@ -129,10 +129,10 @@ static void whole_levels_get_room_for_all_of_it(void **state)
 
 	null_forget();
 	/* More than one texel in any layout needs, less than all 16 x 16 may. */
-	guest_cmd_copy_image(g, ID_IMAGE, VK_HOST_IMAGE_COPY_MEMCPY_BIT, 0, 1, 400000);
+	guest_cmd_copy_image(g, ID_IMAGE, VK_HOST_IMAGE_COPY_MEMCPY_BIT, 0, 1, 1100000);
 	assert_int_equal(guest_submit(g), 0);
 	assert_int_equal(null_calls("vkCopyImageToMemory"), 1);
-	guest_cmd_copy_image(g, ID_IMAGE, 0, 0, 1, 400000);
+	guest_cmd_copy_image(g, ID_IMAGE, 0, 0, 1, 1100000);
 	assert_int_equal(guest_submit(g), 0);
 	assert_int_equal(null_calls("vkCopyImageToMemory"), 1);
 }
