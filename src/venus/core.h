@@ -279,6 +279,7 @@ struct venus_ring {
 	size_t extra_size;
 	uint32_t buffer_size;
 	uint8_t *copy;        /* pending bytes, private and linear */
+	uint32_t copy_size;   /* bytes, of the context's books */
 	uint64_t idle_ns;     /* without work before the thread sleeps */
 	uint64_t monitor_ns;  /* 0: not monitored */
 	int priority;         /* nice value */
@@ -390,7 +391,8 @@ struct venus_ctx {
 	struct mutex bind_lock;
 	struct venus_queue *timeline[VENUS_TIMELINES];
 
-	_Atomic uint32_t devices; /* that live, or are being created */
+	_Atomic uint64_t scratch_bytes; /* see struct venus_limits */
+	_Atomic uint32_t devices;       /* that live, or are being created */
 	_Atomic uint64_t submits;
 	_Atomic uint64_t fences;
 	_Atomic uint64_t fences_folded;
@@ -421,8 +423,14 @@ static inline bool venus_dec_stops(const struct venus_dec *d)
 
 /* ---- decoders ---- */
 
+/* Books memory that guests cannot see; false above the limit. */
+bool venus_scratch_claim(struct venus_ctx *ctx, uint64_t bytes) MUST_CHECK;
+void venus_scratch_give_back(struct venus_ctx *ctx, uint64_t bytes);
+
 void venus_arena_reset(struct venus_arena *a);
 void venus_arena_fini(struct venus_arena *a);
+/* Frees the private copy of the stream that was executed. */
+void venus_stream_drop(struct venus_dec *d);
 void venus_dec_init(struct venus_dec *d, struct venus_ctx *ctx, struct venus_ring *ring);
 void venus_dec_fini(struct venus_dec *d);
 /* Executes the command at d->p.  Return: false once the context is fatal. */

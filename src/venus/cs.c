@@ -16,6 +16,9 @@
 /* Bytes kept by a decoder between commands; more than this is given back at once. */
 #define ARENA_KEEP (1U << 20)
 
+/* Blobs of this many bytes are not worth a copy. */
+#define BLOB_IN_PLACE (64U << 10)
+
 struct arena_head {
 	struct arena_head *next;
 	size_t size; /* bytes after the head */
@@ -37,15 +40,35 @@ void venus_dec_fatal(struct venus_dec *d, const char *fmt, ...)
 			  d->cmd ? d->cmd : "a submission", text);
 }
 
+bool venus_scratch_claim(struct venus_ctx *ctx, uint64_t bytes)
+{
+	/* Relaxed: a number and no more.  What is claimed at a time is far from making it wrap. */
+	if (atomic_fetch_add_explicit(&ctx->scratch_bytes, bytes, memory_order_relaxed) + bytes <=
+	    ctx->limits.scratch_bytes)
+		return true;
+	venus_scratch_give_back(ctx, bytes);
+	return false;
+}
+
+void venus_scratch_give_back(struct venus_ctx *ctx, uint64_t bytes)
+{
+	(void)atomic_fetch_sub_explicit(&ctx->scratch_bytes, bytes, memory_order_relaxed);
+}
+
 void *venus_arena_grow(struct venus_arena *a, size_t bytes)
 {
 	size_t size = bytes > ARENA_BLOCK ? bytes : ARENA_BLOCK;
+	bool is_large = size > ARENA_KEEP;
 
-	if (a->total + size > VENUS_ARENA_MAX + ARENA_BLOCK)
+	if (a->total + size > (size_t)VENUS_ARENA_MAX + ARENA_BLOCK + a->out ||
+	    !venus_scratch_claim(a->ctx, size))
 		return NULL;
-	struct arena_head *h = malloc(sizeof(*h) + size);
-	if (!h)
+	/* The system's pages are zero already, and only what is used gets any. */
+	struct arena_head *h = is_large ? calloc(1, sizeof(*h) + size) : malloc(sizeof(*h) + size);
+	if (!h) {
+		venus_scratch_give_back(a->ctx, size);
 		return NULL;
+	}
 	h->next = a->full;
 	h->size = size;
 	a->full = h;
@@ -53,7 +76,13 @@ void *venus_arena_grow(struct venus_arena *a, size_t bytes)
 	a->size = size;
 	a->used = bytes;
 	a->total += size;
-	return memset(a->block, 0, bytes);
+	return is_large ? a->block : memset(a->block, 0, bytes);
+}
+
+static void block_free(struct venus_arena *a, struct arena_head *h)
+{
+	venus_scratch_give_back(a->ctx, h->size);
+	free(h);
 }
 
 void venus_arena_reset(struct venus_arena *a)
@@ -72,13 +101,14 @@ void venus_arena_reset(struct venus_arena *a)
 		if (!next && h->size <= ARENA_KEEP)
 			keep = h;
 		else
-			free(h);
+			block_free(a, h);
 		h = next;
 	}
 	a->full = keep;
 	a->block = keep ? (uint8_t *)(keep + 1) : NULL;
 	a->size = keep ? keep->size : 0;
 	a->total = a->size;
+	a->out = 0;
 }
 
 void venus_arena_fini(struct venus_arena *a)
@@ -88,7 +118,7 @@ void venus_arena_fini(struct venus_arena *a)
 	while (h) {
 		struct arena_head *next = h->next;
 
-		free(h);
+		block_free(a, h);
 		h = next;
 	}
 	memset(a, 0, sizeof(*a));
@@ -128,6 +158,10 @@ const char *const *venus_dec_strings(struct venus_dec *d, uint64_t n)
 
 void *venus_dec_blob(struct venus_dec *d, uint64_t n)
 {
+	/* A front end's bytes may lie anywhere, and drivers want SPIR-V's words where words lie. */
+	if (n >= BLOB_IN_PLACE && n <= venus_dec_left(d) && (uintptr_t)d->p % 4 == 0)
+		return (void *)(uintptr_t)venus_dec_take(d, (n + 3) & ~(size_t)3);
+
 	void *p = venus_dec_alloc(d, n, 1);
 
 	if (p)
@@ -190,6 +224,7 @@ void venus_dec_init(struct venus_dec *d, struct venus_ctx *ctx, struct venus_rin
 	d->ctx = ctx;
 	d->table = ctx->table;
 	d->ring = ring;
+	d->arena.ctx = ctx;
 	venus_reader_add(d->table, &d->reader);
 }
 
@@ -200,7 +235,7 @@ void venus_dec_fini(struct venus_dec *d)
 	venus_reader_del(d->table, &d->reader);
 	venus_arena_fini(&d->arena);
 	venus_res_put(d->reply.res);
-	free(d->stream);
+	venus_stream_drop(d);
 	memset(d, 0, sizeof(*d));
 }
 

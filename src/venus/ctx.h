@@ -32,6 +32,7 @@ struct venus_probe;
 #define VENUS_MAX_RINGS         64U
 #define VENUS_MAX_HOST_MEMORIES 4096U
 #define VENUS_MAX_SHM_BYTES     (UINT64_C(4) << 30)
+#define VENUS_MAX_SCRATCH_BYTES (UINT64_C(4) << 30)
 #define VENUS_MAX_FENCES        65536U
 
 /* ring_idx of the CPU timeline, and the first that no queue can have. */
@@ -49,6 +50,7 @@ struct venus_limits {
 	uint32_t host_memories; /* host-visible VkDeviceMemory: each holds a descriptor */
 	uint64_t host_bytes;    /* of them together; default three quarters of the host's RAM */
 	uint64_t shm_bytes;     /* blobs for rings, streams and replies together */
+	uint64_t scratch_bytes; /* private copies of commands, what they decode to and answer */
 	uint32_t fences;        /* requested and not yet retired */
 };
 

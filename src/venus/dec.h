@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The primitives of the decoder.  Generated code is made of calls to these and of nothing else: it
- * never touches a pointer into the stream.  The stream is always private memory (a copy of the
+ * never moves a pointer into the stream.  The stream is always private memory (a copy of the
  * ring's bytes or of a stream in shared memory), so nothing changes while it is read.
  *
  * Decoding writes straight into Vulkan's structs, with ids already resolved to host handles, in an
@@ -24,6 +24,7 @@
 #include "venus/obj.h"
 
 #define VENUS_ARENA_MAX (64U << 20) /* bytes one command may decode to; SPIR-V is the largest */
+#define VENUS_OUT_MAX   (1U << 30)  /* bytes of one blob that the driver fills */
 #define VENUS_CHAIN_MAX 256         /* nodes of one pNext chain; a feature query has over 100 */
 
 struct venus_ctx;
@@ -42,8 +43,10 @@ struct venus_arena {
 	uint8_t *block; /* current block */
 	size_t used;
 	size_t size;
-	size_t total; /* bytes in all blocks, at most VENUS_ARENA_MAX */
-	void *full;   /* chain of filled blocks, freed by venus_arena_reset() */
+	size_t total;          /* bytes in all blocks, at most VENUS_ARENA_MAX and @out */
+	size_t out;            /* of them for large blobs that the driver fills */
+	void *full;            /* chain of filled blocks, freed by venus_arena_reset() */
+	struct venus_ctx *ctx; /* for the books */
 };
 
 /* Written by the decoder's thread alone, with relaxed stores; read by venus_ctx_counters(). */
@@ -130,18 +133,33 @@ bad:
  * piece of capture data: drivers write what such a thing takes, whatever size they are told.
  */
 #define VENUS_OUT_SLACK 4096U
+#define VENUS_OUT_LARGE (1U << 20) /* a larger blob gets a block of its own */
 
 /**
  * venus_dec_alloc_out() - zeroed memory for a blob that the driver fills
  * @n:	bytes that the guest asked for, unchecked
  *
- * Return: as venus_dec_alloc(); @n bytes and VENUS_OUT_SLACK more may be written
+ * Images are as large as they are, so it does not count as what the command decodes to.
+ *
+ * Return: as venus_dec_alloc(), but up to VENUS_OUT_MAX; @n bytes and VENUS_OUT_SLACK more may be
+ *	   written
  */
 static inline void *venus_dec_alloc_out(struct venus_dec *d, uint64_t n)
 {
-	if (n > VENUS_ARENA_MAX)
-		return venus_dec_alloc(d, n, 1);
-	return venus_dec_alloc(d, n + VENUS_OUT_SLACK, 1);
+	struct venus_arena *a = &d->arena;
+	void *p = NULL;
+
+	if (likely(n <= VENUS_OUT_LARGE))
+		return venus_dec_alloc(d, n + VENUS_OUT_SLACK, 1);
+	if (n <= VENUS_OUT_MAX) {
+		size_t bytes = (n + VENUS_OUT_SLACK + 15) & ~(size_t)15;
+
+		a->out += bytes;
+		p = venus_arena_grow(a, bytes);
+	}
+	if (!p)
+		venus_dec_fatal(d, "wants %llu bytes", (unsigned long long)n);
+	return p;
 }
 
 /* Bytes of the stream that are left. */
@@ -305,7 +323,10 @@ const char *const *venus_dec_strings(struct venus_dec *d, uint64_t n);
 /**
  * venus_dec_blob() - bytes of which the count was just read with venus_dec_count(.., 1)
  *
- * Return: a copy in the arena, aligned to 16 bytes
+ * Large ones, which may be more than the arena holds, stay where they are: the stream outlives its
+ * commands.
+ *
+ * Return: a copy in the arena, aligned to 16 bytes; or the bytes in the stream, aligned to 4
  */
 void *venus_dec_blob(struct venus_dec *d, uint64_t n);
 

@@ -230,6 +230,7 @@ static void ring_free(struct venus_ring *r)
 	cond_fini(&r->cond);
 	mutex_fini(&r->lock);
 	free(r->copy);
+	venus_scratch_give_back(r->ctx, r->copy_size);
 	free(r);
 }
 
@@ -323,7 +324,11 @@ void venus_do_vkCreateRingMESA(struct venus_dec *d, struct venus_args_vkCreateRi
 		venus_dec_fatal(d, "has a ring that is not zeroed");
 		return;
 	}
-	r->copy = malloc(r->buffer_size);
+	/* Rings may share the bytes of one resource, their copies do not. */
+	if (venus_scratch_claim(ctx, r->buffer_size)) {
+		r->copy_size = r->buffer_size;
+		r->copy = malloc(r->copy_size);
+	}
 	if (!r->copy) {
 		venus_dec_fatal(d, "found no memory");
 		return;

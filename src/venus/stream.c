@@ -8,9 +8,9 @@
 #include "util/ckd.h"
 #include "venus/core.h"
 
-#define STREAMS_MAX      1024U       /* of one vkExecuteCommandStreamsMESA; Mesa sends a few */
-#define STREAM_BYTES_MAX (64U << 20) /* of one stream */
-#define STREAM_KEEP      (4U << 20)  /* bytes of the private copy kept between commands */
+#define STREAMS_MAX      1024U      /* of one vkExecuteCommandStreamsMESA; Mesa sends a few */
+#define STREAM_BYTES_MAX (1U << 30) /* of one stream: Mesa sends an image in one command */
+#define STREAM_KEEP      (1U << 20) /* bytes of the private copy kept between commands */
 
 void venus_do_vkSetReplyCommandStreamMESA(struct venus_dec *d,
 					  struct venus_args_vkSetReplyCommandStreamMESA *a)
@@ -40,6 +40,14 @@ void venus_do_vkSeekReplyCommandStreamMESA(struct venus_dec *d,
 	d->reply.pos = a->position;
 }
 
+void venus_stream_drop(struct venus_dec *d)
+{
+	free(d->stream);
+	venus_scratch_give_back(d->ctx, d->stream_size);
+	d->stream = NULL;
+	d->stream_size = 0;
+}
+
 /* Copies a stream to memory that the guest cannot change. */
 static bool copy_stream(struct venus_dec *d, const VkCommandStreamDescriptionMESA *s)
 {
@@ -51,11 +59,11 @@ static bool copy_stream(struct venus_dec *d, const VkCommandStreamDescriptionMES
 		venus_dec_fatal(d, "names no shared memory of that size");
 	} else {
 		if (s->size > d->stream_size) {
-			free(d->stream);
-			d->stream_size = 0;
-			d->stream = malloc(s->size);
-			if (d->stream)
+			venus_stream_drop(d);
+			if (venus_scratch_claim(d->ctx, s->size)) {
 				d->stream_size = s->size;
+				d->stream = malloc(s->size);
+			}
 		}
 		if (d->stream) {
 			memcpy(d->stream, res->map + s->offset, s->size);
@@ -120,9 +128,6 @@ void venus_do_vkExecuteCommandStreamsMESA(struct venus_dec *d,
 	d->p = p;
 	d->end = end;
 	d->cmd = "vkExecuteCommandStreamsMESA";
-	if (d->stream_size > STREAM_KEEP) {
-		free(d->stream);
-		d->stream = NULL;
-		d->stream_size = 0;
-	}
+	if (d->stream_size > STREAM_KEEP)
+		venus_stream_drop(d);
 }

@@ -12,6 +12,8 @@
 #include "null_icd.h"
 #include "trap.h"
 
+#define MIB UINT64_C(1048576)
+
 struct world {
 	struct guest g;
 	struct guest_shm reply;
@@ -160,6 +162,40 @@ static void images_of_many_texels(void **state)
 	finish(&w);
 }
 
+/* Mesa sends an image whole, in one command, and wants it back in one answer. */
+static void images_of_many_bytes(void **state)
+{
+	const uint64_t size = 80 * MIB;
+	struct guest_shm shm;
+	struct world w;
+	size_t n;
+
+	(void)state;
+	start(&w);
+	assert_int_equal(guest_shm_new(&w.g, RES_FREE, size + MIB, &shm), 0);
+	cmd_image(&w.g, ID_FREE, VK_FORMAT_R8G8B8A8_UNORM, 4096, 5120, 1);
+	assert_int_equal(guest_submit(&w.g), 0);
+
+	cmd_upload_begin(&w.g, ID_FREE, size);
+	memcpy(shm.map, w.g.out, w.g.len);
+	n = w.g.len + size;
+	guest_drop(&w.g);
+	cmd_upload_end(&w.g, 4096, 5120);
+	memcpy(shm.map + n, w.g.out, w.g.len);
+	n += w.g.len;
+	guest_drop(&w.g);
+	guest_cmd_execute(&w.g, RES_FREE, 0, n);
+	assert_int_equal(guest_submit(&w.g), 0);
+	assert_int_equal(null_calls("vkCopyMemoryToImage"), 1);
+
+	guest_cmd_reply_stream(&w.g, RES_FREE, 0, shm.size);
+	cmd_download(&w.g, ID_FREE, 4096, 5120, 1, size);
+	assert_int_equal(guest_submit(&w.g), 0);
+	assert_int_equal(null_calls("vkCopyImageToMemory"), 1);
+	guest_shm_drop(&shm);
+	finish(&w);
+}
+
 static void upload_that_fails_is_logged(void **state)
 {
 	struct world w;
@@ -179,6 +215,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(images_of_many_texels),
+		cmocka_unit_test(images_of_many_bytes),
 		cmocka_unit_test(upload_that_fails_is_logged),
 	};
 

@@ -389,7 +389,7 @@ static void plain_output_of_a_gigabyte(struct world *w)
 	guest_put_u64(g, MANY);
 }
 
-static void blob_of_a_gigabyte(struct world *w)
+static void blob_of_more_than_a_gigabyte(struct world *w)
 {
 	struct guest *g = &w->victim;
 
@@ -398,8 +398,8 @@ static void blob_of_a_gigabyte(struct world *w)
 	guest_put_u64(g, ID_QUERY_POOL);
 	guest_put_u32(g, 0);
 	guest_put_u32(g, 1);
-	guest_put_u64(g, MANY);
-	guest_put_u64(g, MANY);
+	guest_put_u64(g, MANY + 1);
+	guest_put_u64(g, MANY + 1);
 	guest_put_u64(g, 8);
 	guest_put_u32(g, 0);
 }
@@ -665,7 +665,7 @@ static const struct row {
 	{ array_that_its_count_contradicts,     "vkResetFences has an array of a length that its count contradicts" },
 	{ output_of_a_gigabyte,                 "vkGetPhysicalDeviceSparseImageFormatProperties2 has an array that is longer" },
 	{ plain_output_of_a_gigabyte,           "vkGetPhysicalDeviceQueueFamilyProperties needs more than" },
-	{ blob_of_a_gigabyte,                   "vkGetQueryPoolResults needs more than" },
+	{ blob_of_more_than_a_gigabyte,         "vkGetQueryPoolResults wants 1073741825 bytes" },
 	{ results_far_apart,                    "vkGetQueryPoolResults has results that need more than" },
 	{ many_new_objects,                     "vkAllocateCommandBuffers has an array that is longer than the stream" },
 	{ string_of_a_gigabyte,                 "vkEnumerateDeviceExtensionProperties has a string that is longer" },
