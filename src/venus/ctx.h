@@ -29,7 +29,7 @@ struct venus_probe;
 /* Defaults of struct venus_limits. */
 #define VENUS_MAX_OBJECTS       (2U << 20)
 #define VENUS_MAX_RESOURCES     16384U
-#define VENUS_MAX_RINGS         64U
+#define VENUS_MAX_RINGS         1024U
 #define VENUS_MAX_HOST_MEMORIES 4096U
 #define VENUS_MAX_SHM_BYTES     (UINT64_C(4) << 30)
 #define VENUS_MAX_SCRATCH_BYTES (UINT64_C(4) << 30)
@@ -46,7 +46,7 @@ struct venus_probe;
 struct venus_limits {
 	uint32_t objects;       /* Vulkan objects */
 	uint32_t resources;     /* blobs */
-	uint32_t rings;         /* each has a thread */
+	uint32_t rings;         /* each has a thread; Mesa has one for each of its guest's */
 	uint32_t host_memories; /* host-visible VkDeviceMemory: each holds a descriptor */
 	uint64_t host_bytes;    /* of them together; default three quarters of the host's RAM */
 	uint64_t shm_bytes;     /* blobs for rings, streams and replies together */

@@ -345,6 +345,47 @@ static void rings(void **state)
 		guest_shm_drop(&r[i].shm);
 }
 
+/* A guest with many CPUs compiles in as many threads, each with a ring of its own. */
+static void rings_of_many_threads(void **state)
+{
+	enum { COUNT = 150 };
+	static struct guest_ring r[COUNT];
+	struct world w;
+
+	(void)state;
+	start(&w, NULL);
+	for (uint32_t i = 0; i < COUNT; i++)
+		assert_int_equal(guest_ring_open(&w.g, &r[i], 1 + i, 100 + i), 0);
+	finish(&w);
+	for (int i = 0; i < COUNT; i++)
+		guest_shm_drop(&r[i].shm);
+}
+
+/* What rings copy before they execute it is booked, and given back. */
+static void bytes_of_private_copies(void **state)
+{
+	struct world w;
+	struct guest_ring r[5];
+	int n;
+
+	(void)state;
+	/* 256 KiB are the context level's. */
+	start(&w, &(struct venus_limits){ .scratch_bytes = (256U << 10) + 4 * GUEST_RING_BYTES });
+	for (n = 0; n < 4; n++)
+		assert_int_equal(guest_ring_open(&w.g, &r[n], 1 + (uint64_t)n, 100 + (uint32_t)n),
+				 0);
+	guest_put_cmd(&w.g, 189, 0); /* vkDestroyRingMESA */
+	guest_put_u64(&w.g, 1);
+	assert_int_equal(guest_submit(&w.g), 0);
+	guest_shm_drop(&r[0].shm);
+	assert_int_equal(guest_ring_open(&w.g, &r[0], 1, 110), 0);
+	assert_int_equal(guest_ring_open(&w.g, &r[4], 5, 104), -EPROTO);
+	assert_true(trap_holds("vkCreateRingMESA found no memory"));
+	finish(&w);
+	for (n = 0; n < 5; n++)
+		guest_shm_drop(&r[n].shm);
+}
+
 static void fences(void **state)
 {
 	struct world w;
@@ -377,6 +418,8 @@ int main(void)
 		cmocka_unit_test(resources),
 		cmocka_unit_test(bytes_of_shared_memory),
 		cmocka_unit_test(rings),
+		cmocka_unit_test(rings_of_many_threads),
+		cmocka_unit_test(bytes_of_private_copies),
 		cmocka_unit_test(fences),
 		cmocka_unit_test(resources_of_memory),
 	};
