@@ -49,7 +49,7 @@ HAND = """
     vkSubmitVirtqueueSeqnoMESA vkWaitVirtqueueSeqnoMESA vkWaitRingSeqnoMESA
     vkGetMemoryResourcePropertiesMESA vkResetFenceResourceMESA vkWaitSemaphoreResourceMESA
     vkImportSemaphoreResourceMESA vkCopyImageToMemoryMESA vkCopyMemoryToImageMESA
-    vkWriteSamplerDescriptorMESA vkWriteResourceDescriptorMESA
+    vkWriteSamplerDescriptorMESA vkWriteResourceDescriptorMESA vkCopyImageToImage
 """.split()
 
 CREATE = """
@@ -199,7 +199,8 @@ CHECKED = [
     'VkClearAttachment', 'VkDescriptorSetAllocateInfo', 'VkDescriptorSetLayoutCreateInfo',
     'VkGraphicsPipelineCreateInfo', 'VkPipelineLayoutCreateInfo',
     'VkPipelineShaderStageCreateInfo', 'VkPipelineVertexInputDivisorStateCreateInfo',
-    'VkPipelineVertexInputStateCreateInfo', 'VkRenderPassCreateInfo', 'VkRenderPassCreateInfo2',
+    'VkPipelineVertexInputStateCreateInfo', 'VkPushDataInfoEXT', 'VkRenderPassCreateInfo',
+    'VkRenderPassCreateInfo2',
     'VkSampleLocationsInfoEXT', 'VkSpecializationInfo', 'VkWriteDescriptorSet',
 ]
 

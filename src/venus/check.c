@@ -18,6 +18,7 @@
 /* clang-format off */
 static const char *const nouns[] = {
 	[VENUS_LIMIT_PUSH_BYTES]        = "bytes of push constants",
+	[VENUS_LIMIT_PUSH_DATA]         = "bytes of push data",
 	[VENUS_LIMIT_SETS]              = "descriptor sets",
 	[VENUS_LIMIT_VERTEX_BINDINGS]   = "vertex bindings",
 	[VENUS_LIMIT_VERTEX_ATTRIBUTES] = "vertex attributes",
@@ -48,6 +49,14 @@ bool venus_check_range(struct venus_dec *d, enum venus_limit limit, uint32_t fir
 	venus_dec_fatal(d, "goes to number %llu of %u %s", (unsigned long long)first + count, max,
 			nouns[limit]);
 	return false;
+}
+
+void venus_check_VkPushDataInfoEXT(struct venus_dec *d, const VkPushDataInfoEXT *s)
+{
+	uint64_t size = s->data.size;
+
+	(void)venus_check_range(d, VENUS_LIMIT_PUSH_DATA, s->offset,
+				size < UINT32_MAX ? (uint32_t)size : UINT32_MAX);
 }
 
 /* ---- pipelines ---- */

@@ -273,6 +273,7 @@ bool venus_dec_one(struct venus_dec *d)
 	d->dev = NULL;
 	d->pool = NULL;
 	d->resource = NULL;
+	d->source = NULL;
 	d->chain = 0;
 	/* Relaxed: the watchdog only wants to tell that something takes long, and what. */
 	atomic_store_explicit(&d->stats.running, c->name, memory_order_relaxed);

@@ -78,6 +78,7 @@ struct venus_dec {
 	/* The last one decoded of a kind, for handlers that get a handle in a struct: */
 	struct venus_obj *pool;     /* of commands, descriptors or queries */
 	struct venus_obj *resource; /* buffer or image */
+	struct venus_obj *source;   /* the one before it */
 	const char *cmd;            /* name of the command being decoded */
 	unsigned chain;             /* pNext nodes of the current chain */
 	unsigned nested;            /* inside vkExecuteCommandStreamsMESA */
@@ -367,8 +368,10 @@ static inline struct venus_obj *venus_dec_obj(struct venus_dec *d, VkObjectType 
 	if (type == VK_OBJECT_TYPE_COMMAND_POOL || type == VK_OBJECT_TYPE_DESCRIPTOR_POOL ||
 	    type == VK_OBJECT_TYPE_QUERY_POOL)
 		d->pool = o;
-	if (type == VK_OBJECT_TYPE_BUFFER || type == VK_OBJECT_TYPE_IMAGE)
+	if (type == VK_OBJECT_TYPE_BUFFER || type == VK_OBJECT_TYPE_IMAGE) {
+		d->source = d->resource;
 		d->resource = o;
+	}
 	return o;
 }
 
@@ -399,6 +402,7 @@ static inline struct venus_obj *venus_dec_first(struct venus_dec *d, VkObjectTyp
 /* What there is of something that guests number, see venus_check_range(). */
 enum venus_limit {
 	VENUS_LIMIT_PUSH_BYTES,
+	VENUS_LIMIT_PUSH_DATA,
 	VENUS_LIMIT_SETS,
 	VENUS_LIMIT_VERTEX_BINDINGS,
 	VENUS_LIMIT_VERTEX_ATTRIBUTES,

@@ -192,6 +192,9 @@ static void ask_limits(struct venus_host *h, struct venus_physdev *p,
 	VkPhysicalDeviceSampleLocationsPropertiesEXT locations = {
 		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SAMPLE_LOCATIONS_PROPERTIES_EXT
 	};
+	VkPhysicalDeviceDescriptorHeapPropertiesEXT heap = {
+		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DESCRIPTOR_HEAP_PROPERTIES_EXT
+	};
 	VkPhysicalDeviceProperties2 props = {
 		.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2
 	};
@@ -200,10 +203,14 @@ static void ask_limits(struct venus_host *h, struct venus_physdev *p,
 		venus_chain_push(&props, &xfb);
 	if (venus_ext_listed(host, count, VK_EXT_SAMPLE_LOCATIONS_EXTENSION_NAME))
 		venus_chain_push(&props, &locations);
+	if (venus_ext_listed(host, count, VK_EXT_DESCRIPTOR_HEAP_EXTENSION_NAME))
+		venus_chain_push(&props, &heap);
 	if (props.pNext)
 		h->vki.GetPhysicalDeviceProperties2(p->vk, &props);
 	p->sample_grid = locations.maxSampleLocationGridSize;
 	p->limit[VENUS_LIMIT_PUSH_BYTES] = l->maxPushConstantsSize;
+	p->limit[VENUS_LIMIT_PUSH_DATA] =
+		heap.maxPushDataSize < UINT32_MAX ? (uint32_t)heap.maxPushDataSize : UINT32_MAX;
 	p->limit[VENUS_LIMIT_SETS] = l->maxBoundDescriptorSets;
 	p->limit[VENUS_LIMIT_VERTEX_BINDINGS] = l->maxVertexInputBindings;
 	p->limit[VENUS_LIMIT_VERTEX_ATTRIBUTES] = l->maxVertexInputAttributes;

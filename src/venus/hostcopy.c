@@ -262,6 +262,35 @@ void venus_do_vkCopyMemoryToImageMESA(struct venus_dec *d,
 			  (int)a->ret);
 }
 
+void venus_do_vkCopyImageToImage(struct venus_dec *d, struct venus_args_vkCopyImageToImage *a)
+{
+	const VkCopyImageToImageInfo *in = a->pCopyImageToImageInfo;
+
+	if (!d->dev->vk.CopyImageToImage) {
+		venus_dec_fatal(d, "is nothing that the host's driver offers");
+		return;
+	}
+	if (!in->srcImage || !in->dstImage) {
+		venus_dec_fatal(d, "lacks its image");
+		return;
+	}
+	for (uint32_t i = 0; i < in->regionCount && in->pRegions; i++) {
+		const VkImageCopy2 *r = &in->pRegions[i];
+		struct copy from = { .flags = in->flags,
+				     .part = r->srcSubresource,
+				     .offset = r->srcOffset,
+				     .extent = r->extent };
+		struct copy to = { .flags = in->flags,
+				   .part = r->dstSubresource,
+				   .offset = r->dstOffset,
+				   .extent = r->extent };
+
+		if (!check_copy(d, d->source, &from) || !check_copy(d, d->resource, &to))
+			return;
+	}
+	a->ret = d->dev->vk.CopyImageToImage(venus_device_vk(d->dev), in);
+}
+
 void venus_do_vkWriteSamplerDescriptorMESA(struct venus_dec *d,
 					   struct venus_args_vkWriteSamplerDescriptorMESA *a)
 {

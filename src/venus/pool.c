@@ -14,10 +14,16 @@ static struct venus_pool *pool_of(struct venus_obj *o)
 
 void venus_do_vkCreateCommandPool(struct venus_dec *d, struct venus_args_vkCreateCommandPool *a)
 {
+	uint32_t family = a->pCreateInfo->queueFamilyIndex;
 	VkCommandPool vk = VK_NULL_HANDLE;
+
+	if (family >= d->dev->physdev->families_count) {
+		venus_dec_fatal(d, "names queue family %u of %u", family,
+				d->dev->physdev->families_count);
+		return;
+	}
 	struct venus_obj *o = venus_obj_reserve(d, *a->pCommandPool, VK_OBJECT_TYPE_COMMAND_POOL,
 						sizeof(struct venus_pool));
-
 	if (!o)
 		return;
 	a->ret = d->dev->vk.CreateCommandPool(venus_device_vk(d->dev), a->pCreateInfo, NULL, &vk);

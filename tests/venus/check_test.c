@@ -296,6 +296,66 @@ static void copy_without_an_image(struct guest *g)
 	guest_cmd_copy_image(g, 0, 0, 0, 1, 4);
 }
 
+/* vkCopyImageToImage of one region within ID_IMAGE, 16 x 16. */
+static void put_image_to_image(struct guest *g, uint32_t src_x, uint32_t dst_x)
+{
+	guest_put_cmd(g, 295, 0);
+	guest_put_u64(g, ID_DEVICE);
+	guest_put_struct(g, VK_STRUCTURE_TYPE_COPY_IMAGE_TO_IMAGE_INFO);
+	guest_put_u32(g, 0);
+	guest_put_u64(g, ID_IMAGE);
+	guest_put_u32(g, VK_IMAGE_LAYOUT_GENERAL);
+	guest_put_u64(g, ID_IMAGE);
+	guest_put_u32(g, VK_IMAGE_LAYOUT_GENERAL);
+	guest_put_u32(g, 1);
+	guest_put_u64(g, 1);
+	guest_put_u32(g, VK_STRUCTURE_TYPE_IMAGE_COPY_2);
+	guest_put_u64(g, 0);
+	for (int end = 0; end < 2; end++) {
+		guest_put_u32(g, VK_IMAGE_ASPECT_COLOR_BIT);
+		guest_put_u32(g, 0); /* level, layers */
+		guest_put_u32(g, 0);
+		guest_put_u32(g, 1);
+		guest_put_u32(g, end == 0 ? src_x : dst_x);
+		guest_put_u32(g, 0);
+		guest_put_u32(g, 0);
+	}
+	guest_put_u32(g, 8);
+	guest_put_u32(g, 1);
+	guest_put_u32(g, 1);
+}
+
+static void copy_from_beside_another_image(struct guest *g)
+{
+	put_image_to_image(g, 9, 0);
+}
+
+static void copy_to_beside_another_image(struct guest *g)
+{
+	put_image_to_image(g, 0, 9);
+}
+
+static void family_past_the_last(struct guest *g)
+{
+	guest_put_cmd(g, 85, 0); /* vkCreateCommandPool */
+	guest_put_u64(g, ID_DEVICE);
+	guest_put_struct(g, VK_STRUCTURE_TYPE_COMMAND_POOL_CREATE_INFO);
+	guest_put_u32(g, 0);
+	guest_put_u32(g, 0x10000000);
+	guest_put_new(g, ID_FREE);
+}
+
+static void push_data_past_the_last(struct guest *g)
+{
+	guest_put_cmd(g, 341, 0);
+	guest_put_u64(g, ID_CMDBUF);
+	guest_put_struct(g, VK_STRUCTURE_TYPE_PUSH_DATA_INFO_EXT);
+	guest_put_u32(g, 256);
+	guest_put_u64(g, 4);
+	guest_put_u64(g, 4);
+	guest_put_u32(g, 0x41414141);
+}
+
 /* clang-format off */
 static const struct row {
 	void (*put)(struct guest *g);
@@ -320,6 +380,10 @@ static const struct row {
 	{ subpass_past_the_last,                "vkCreateRenderPass has a dependency of subpasses 4294967295 and 1 of 1" },
 	{ copy_of_a_level_that_is_not_there,    "vkCopyImageToMemoryMESA copies level 1" },
 	{ copy_from_beside_the_image,           "vkCopyImageToMemoryMESA copies what is outside" },
+	{ copy_from_beside_another_image,       "vkCopyImageToImage copies what is outside" },
+	{ copy_to_beside_another_image,         "vkCopyImageToImage copies what is outside" },
+	{ family_past_the_last,                 "vkCreateCommandPool names queue family 268435456 of" },
+	{ push_data_past_the_last,              "vkCmdPushDataEXT goes to number 260 of 256 bytes of push data" },
 	{ copy_without_an_image,                "vkCopyImageToMemoryMESA lacks its image" },
 };
 /* clang-format on */

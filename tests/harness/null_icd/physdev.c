@@ -168,6 +168,9 @@ static void patch_property(VkBaseOutStructure *s)
 		((VkPhysicalDeviceExternalMemoryHostPropertiesEXT *)p)
 			->minImportedHostPointerAlignment = NULL_PAGE;
 		break;
+	case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DESCRIPTOR_HEAP_PROPERTIES_EXT:
+		((VkPhysicalDeviceDescriptorHeapPropertiesEXT *)p)->maxPushDataSize = 256;
+		break;
 	case VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES: {
 		VkPhysicalDeviceDriverProperties *d = p;
 
