@@ -8,11 +8,21 @@ static const struct venus_physdev *physdev_of(struct venus_obj *o)
 	return container_of(o, struct venus_physdev, obj);
 }
 
+/*
+ * What we say no to must not look like more to the guest: its driver allocates without waiting for
+ * an answer, and takes a failure it did not foresee for the end of the world.
+ */
+static void clamp_limits(const struct venus_dec *d, VkPhysicalDeviceLimits *l)
+{
+	if (l->maxMemoryAllocationCount > d->ctx->limits.host_memories)
+		l->maxMemoryAllocationCount = d->ctx->limits.host_memories;
+}
+
 void venus_do_vkGetPhysicalDeviceProperties(struct venus_dec *d,
 					    struct venus_args_vkGetPhysicalDeviceProperties *a)
 {
-	(void)d;
 	*a->pProperties = physdev_of(a->physicalDevice)->props;
+	clamp_limits(d, &a->pProperties->limits);
 }
 
 void venus_do_vkGetPhysicalDeviceProperties2(struct venus_dec *d,
@@ -22,6 +32,7 @@ void venus_do_vkGetPhysicalDeviceProperties2(struct venus_dec *d,
 
 	venus_dec_vki(d)->GetPhysicalDeviceProperties2(pd->vk, a->pProperties);
 	a->pProperties->properties.apiVersion = pd->api;
+	clamp_limits(d, &a->pProperties->properties.limits);
 }
 
 void venus_do_vkGetPhysicalDeviceQueueFamilyProperties(

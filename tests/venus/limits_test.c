@@ -187,6 +187,32 @@ static void host_memories(void **state)
 	finish(&w);
 }
 
+/* Mesa does not wait for allocations, so applications have to know when to stop. */
+static void number_of_host_memories_is_told(void **state)
+{
+	const size_t count = 89; /* maxMemoryAllocationCount's word in the first answer */
+	struct world w;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .host_memories = 3000 }); /* the driver says 2^20 */
+	guest_cmd_reply_stream(&w.g, RES_REPLY, 0, w.reply.size);
+	guest_put_cmd(&w.g, 6, GUEST_REPLY); /* vkGetPhysicalDeviceProperties */
+	guest_put_u64(&w.g, ID_PHYS0);
+	guest_put_u64(&w.g, 1);
+	assert_int_equal(guest_submit(&w.g), 0);
+	assert_int_equal(reply_word(&w, 0), 6);
+	assert_int_equal(reply_word(&w, count), 3000);
+
+	guest_cmd_reply_stream(&w.g, RES_REPLY, 0, w.reply.size);
+	guest_put_cmd(&w.g, 148, GUEST_REPLY); /* vkGetPhysicalDeviceProperties2 */
+	guest_put_u64(&w.g, ID_PHYS0);
+	guest_put_struct(&w.g, VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2);
+	assert_int_equal(guest_submit(&w.g), 0);
+	assert_int_equal(reply_word(&w, 0), 148);
+	assert_int_equal(reply_word(&w, count + 3), 3000); /* sType and pNext come before */
+	finish(&w);
+}
+
 static void bytes_of_host_memory(void **state)
 {
 	struct world w;
@@ -413,6 +439,7 @@ int main(void)
 		cmocka_unit_test(objects_that_are_gone),
 		cmocka_unit_test(devices),
 		cmocka_unit_test(host_memories),
+		cmocka_unit_test(number_of_host_memories_is_told),
 		cmocka_unit_test(bytes_of_host_memory),
 		cmocka_unit_test(memory_that_the_driver_maps),
 		cmocka_unit_test(resources),
