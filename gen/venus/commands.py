@@ -194,6 +194,12 @@ RANGES = {
                                                        'accelerationStructureCount')],
 }
 
+# Bytes of the guest's that drivers keep as long as the object lives, see venus_obj_weigh().
+KEPT = {
+    'vkCreateShaderModule': 'pCreateInfo->codeSize',
+    'vkCreatePipelineCache': 'pCreateInfo->initialDataSize',
+}
+
 # Structs with venus_check_X(), by hand, behind their decoder.
 CHECKED = [
     'VkClearAttachment', 'VkDescriptorSetAllocateInfo', 'VkDescriptorSetLayoutCreateInfo',

@@ -259,7 +259,12 @@ def run_create(world, c, w):
     w('struct venus_obj *o = venus_obj_reserve(d, id, %s, sizeof(*o));' % out.obj(made.elem))
     w('if (!o)\nreturn;')
     w('%s made = VK_NULL_HANDLE;' % made.elem.name)
-    w('VkResult ret = vk->%s(%s);' % (c.short, arguments(c)))
+    call = 'vk->%s(%s);' % (c.short, arguments(c))
+    if c.name in table.KEPT:
+        w('VkResult ret = VK_ERROR_OUT_OF_HOST_MEMORY;')
+        w('if (venus_obj_weigh(d, o, %s))\nret = %s' % (table.KEPT[c.name], call))
+    else:
+        w('VkResult ret = ' + call)
     w('if (ret >= 0 && made != VK_NULL_HANDLE)')
     w('venus_obj_publish(d, o, (uint64_t)(uintptr_t)made, NULL);')
     w('else')

@@ -392,6 +392,7 @@ struct venus_ctx {
 	struct venus_queue *timeline[VENUS_TIMELINES];
 
 	_Atomic uint64_t scratch_bytes; /* see struct venus_limits */
+	_Atomic uint64_t kept_bytes;    /* likewise; see venus_obj_weigh() */
 	_Atomic uint32_t devices;       /* that live, or are being created */
 	_Atomic uint64_t submits;
 	_Atomic uint64_t fences;

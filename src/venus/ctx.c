@@ -27,6 +27,7 @@ static struct venus_limits with_defaults(const struct venus_limits *l)
 		.host_bytes = l->host_bytes ? l->host_bytes : default_host_bytes(),
 		.shm_bytes = l->shm_bytes ? l->shm_bytes : VENUS_MAX_SHM_BYTES,
 		.scratch_bytes = l->scratch_bytes ? l->scratch_bytes : VENUS_MAX_SCRATCH_BYTES,
+		.kept_bytes = l->kept_bytes ? l->kept_bytes : VENUS_MAX_KEPT_BYTES,
 		.fences = l->fences ? l->fences : VENUS_MAX_FENCES,
 	};
 }

@@ -33,6 +33,7 @@ struct venus_probe;
 #define VENUS_MAX_HOST_MEMORIES 4096U
 #define VENUS_MAX_SHM_BYTES     (UINT64_C(4) << 30)
 #define VENUS_MAX_SCRATCH_BYTES (UINT64_C(4) << 30)
+#define VENUS_MAX_KEPT_BYTES    (UINT64_C(1) << 30)
 #define VENUS_MAX_FENCES        65536U
 
 /* ring_idx of the CPU timeline, and the first that no queue can have. */
@@ -51,6 +52,7 @@ struct venus_limits {
 	uint64_t host_bytes;    /* of them together; default three quarters of the host's RAM */
 	uint64_t shm_bytes;     /* blobs for rings, streams and replies together */
 	uint64_t scratch_bytes; /* private copies of commands, what they decode to and answer */
+	uint64_t kept_bytes;    /* shaders and caches that drivers keep as the guest sent them */
 	uint32_t fences;        /* requested and not yet retired */
 };
 

@@ -80,6 +80,14 @@ struct venus_obj **venus_obj_reserve_many(struct venus_dec *d, const uint64_t *i
 void venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle,
 		       struct venus_obj *pool);
 
+/**
+ * venus_obj_weigh() - book bytes of the guest's that the driver keeps as long as the object lives
+ * @o:	reserved
+ *
+ * Return: false above the limit of the context; the caller cancels @o in any case but success
+ */
+bool venus_obj_weigh(struct venus_dec *d, struct venus_obj *o, uint64_t bytes) MUST_CHECK;
+
 /* Gives a reserved id back: the driver said no. */
 void venus_obj_cancel(struct venus_dec *d, struct venus_obj *o);
 

@@ -28,6 +28,7 @@ struct venus_device;
 struct venus_obj {
 	uint64_t id;
 	VkObjectType type;
+	uint32_t bytes;           /* of the guest's that the driver keeps, see venus_obj_weigh() */
 	uint64_t handle;          /* the host's Vulkan handle, pointer or number */
 	struct venus_device *dev; /* owner; NULL for instances, physical devices and devices */
 	struct venus_obj *pool;   /* command or descriptor pool it was allocated from, or NULL */

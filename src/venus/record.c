@@ -133,10 +133,30 @@ void venus_obj_publish(struct venus_dec *d, struct venus_obj *o, uint64_t handle
 		venus_obj_cancel(d, o);
 }
 
+bool venus_obj_weigh(struct venus_dec *d, struct venus_obj *o, uint64_t bytes)
+{
+	_Atomic uint64_t *sum = &d->ctx->kept_bytes;
+	const uint64_t limit = d->ctx->limits.kept_bytes;
+
+	if (bytes > UINT32_MAX)
+		return false;
+	/* Relaxed: a number and no more. */
+	o->bytes = (uint32_t)bytes;
+	return atomic_fetch_add_explicit(sum, bytes, memory_order_relaxed) + bytes <= limit;
+}
+
+/* The driver keeps nothing for it any more; exactly once for each record. */
+static void unweigh(struct venus_ctx *ctx, const struct venus_obj *o)
+{
+	if (o->bytes)
+		(void)atomic_fetch_sub_explicit(&ctx->kept_bytes, o->bytes, memory_order_relaxed);
+}
+
 void venus_obj_cancel(struct venus_dec *d, struct venus_obj *o)
 {
 	struct venus_device *dev = o->dev;
 
+	unweigh(d->ctx, o);
 	venus_table_cancel(d->table, o->id);
 	venus_obj_free(o);
 	end_making(dev);
@@ -152,6 +172,7 @@ bool venus_obj_remove(struct venus_dec *d, struct venus_obj *o)
 {
 	if (!venus_table_remove(d->table, o))
 		return false;
+	unweigh(d->ctx, o);
 	if (o->dev) {
 		mutex_lock(&o->dev->lock);
 		unlink_locked(o);
@@ -239,8 +260,10 @@ void venus_device_empty(struct venus_ctx *ctx, struct venus_device *dev)
 			list_del(&o->dev_node);
 			mutex_unlock(&dev->lock);
 			is_ours = venus_table_remove(ctx->table, o);
-			if (is_ours)
-				destroy_child(ctx, dev, o);
+			if (!is_ours)
+				continue;
+			destroy_child(ctx, dev, o);
+			unweigh(ctx, o);
 		}
 	}
 }

@@ -187,6 +187,44 @@ static void host_memories(void **state)
 	finish(&w);
 }
 
+static int create_cache(struct world *w, uint64_t id, uint64_t size)
+{
+	static const uint8_t zeros[64U << 10];
+
+	guest_cmd_reply_stream(&w->g, RES_REPLY, 0, 64);
+	guest_put_cmd(&w->g, 61, GUEST_REPLY); /* vkCreatePipelineCache */
+	guest_put_u64(&w->g, ID_DEVICE);
+	guest_put_struct(&w->g, VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO);
+	guest_put_u32(&w->g, 0);
+	guest_put_u64(&w->g, size);
+	guest_put_u64(&w->g, size);
+	guest_put_bytes(&w->g, zeros, size);
+	guest_put_new(&w->g, id);
+	assert_int_equal(guest_submit(&w->g), 0);
+	assert_int_equal(reply_word(w, 0), 61);
+	return (int)reply_word(w, 1);
+}
+
+/* As long as the objects live; what failed counts no more. */
+static void bytes_that_drivers_keep(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w, &(struct venus_limits){ .kept_bytes = 100U << 10 });
+	assert_int_equal(create_cache(&w, ID_FREE, 60U << 10), VK_SUCCESS);
+	assert_int_equal(create_cache(&w, ID_FREE + 1, 60U << 10), VK_ERROR_OUT_OF_HOST_MEMORY);
+	assert_int_equal(create_cache(&w, ID_FREE + 1, 60U << 10), VK_ERROR_OUT_OF_HOST_MEMORY);
+	null_control(&(struct null_control){ .oom_at = 1 });
+	assert_int_not_equal(create_cache(&w, ID_FREE + 1, 30U << 10), VK_SUCCESS);
+	null_control(NULL);
+	assert_int_equal(create_cache(&w, ID_FREE + 1, 30U << 10), VK_SUCCESS);
+	guest_cmd_destroy(&w.g, 62, ID_DEVICE, ID_FREE);
+	assert_int_equal(guest_submit(&w.g), 0);
+	assert_int_equal(create_cache(&w, ID_FREE, 60U << 10), VK_SUCCESS);
+	finish(&w);
+}
+
 /* Mesa does not wait for allocations, so applications have to know when to stop. */
 static void number_of_host_memories_is_told(void **state)
 {
@@ -439,6 +477,7 @@ int main(void)
 		cmocka_unit_test(objects_that_are_gone),
 		cmocka_unit_test(devices),
 		cmocka_unit_test(host_memories),
+		cmocka_unit_test(bytes_that_drivers_keep),
 		cmocka_unit_test(number_of_host_memories_is_told),
 		cmocka_unit_test(bytes_of_host_memory),
 		cmocka_unit_test(memory_that_the_driver_maps),
