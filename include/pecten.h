@@ -141,9 +141,9 @@ PECTEN_API int pecten_vm_set_gpu(struct pecten_vm *vm, enum pecten_gpu gpu, uint
 /**
  * pecten_vm_map_video_memory() - let the guest map video memory that only the driver can map
  *
- * Faster with NVIDIA's driver, which can neither import nor export that kind of memory.  A guest that
- * keeps its mapping after it has freed the memory sees, and can change, what the driver uses the
- * memory for next: for guests that you trust with the GPU.  Without a GPU it changes nothing.
+ * Faster with NVIDIA's driver, which can neither import nor export that kind of memory.  A guest
+ * that keeps its mapping after it has freed the memory sees, and can change, what the driver uses
+ * the memory for next: for guests that you trust with the GPU.  Without a GPU it changes nothing.
  */
 PECTEN_API int pecten_vm_map_video_memory(struct pecten_vm *vm);
 
