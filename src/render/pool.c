@@ -524,9 +524,7 @@ int pool_serve(struct pool *p, int client, struct err *e)
 	if (has_share(p, peer.uid))
 		return err_set(e, -EBUSY,
 			       "a client was refused: user %u has half of the %u places, which is "
-			       "the limit "
-			       "for one user "
-			       "(--max-clients)",
+			       "the limit for one user (--max-clients)",
 			       (unsigned)peer.uid, p->cfg.max_clients);
 
 	const struct pool_client who = {
