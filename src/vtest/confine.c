@@ -206,14 +206,17 @@ static int set_environment(const struct render_config *cfg, struct err *e)
 /* Bytes of private memory that can be written.  Return: 0 if the kernel does not tell */
 static uint64_t private_memory(void)
 {
-	unsigned long pages = 0;
-	FILE *f = fopen("/proc/self/statm", "re");
+	char text[160] = { 0 };
+	const char *at = text;
+	AUTO_FD fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 
-	if (!f)
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
 		return 0;
-	int n = fscanf(f, "%*u %*u %*u %*u %*u %lu", &pages);
-	(void)fclose(f);
-	return n == 1 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+	for (int i = 0; i < 5 && at; i++) { /* the sixth number, in pages */
+		at = strchr(at, ' ');
+		at = at ? at + 1 : NULL;
+	}
+	return at ? strtoull(at, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
 /*
