@@ -42,7 +42,7 @@ static const struct opt_cmd cmd = {
 		 "clients do.",
 	.example = "  pecten gpu info\n"
 		   "  pecten gpu info --json | jq -r '.devices[].name'\n"
-		   "  pecten gpu info --socket /tmp/gpu.sock",
+		   "  pecten gpu info --socket $HOME/gpu.sock",
 	.opts = opts,
 };
 

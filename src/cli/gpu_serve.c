@@ -60,12 +60,13 @@ static const struct opt_cmd cmd = {
 	.about = "Shares the host's GPU: programs with stock Mesa reach it through a unix socket.\n"
 		 "Each client gets a confined renderer process of its own.  The socket is open to\n"
 		 "your user alone; chmod it to admit others.  Ctrl-C or SIGTERM ends the server.",
-	.example = "  pecten gpu serve --vtest /tmp/gpu.sock &\n"
-		   "  export VN_DEBUG=vtest VTEST_SOCKET_NAME=/tmp/gpu.sock\n"
+	.example = "  pecten gpu serve --vtest $HOME/gpu.sock &\n"
+		   "  export VN_DEBUG=vtest VTEST_SOCKET_NAME=$HOME/gpu.sock\n"
 		   "  export VK_DRIVER_FILES=$(echo /usr/share/vulkan/icd.d/virtio_icd*.json)\n"
 		   "  vulkaninfo --summary\n"
 		   "\n"
-		   "  podman run -v /tmp/gpu.sock:/gpu.sock -e VTEST_SOCKET_NAME=/gpu.sock ...",
+		   "  podman run -v $HOME/gpu.sock:/gpu.sock -e "
+		   "VTEST_SOCKET_NAME=/gpu.sock ...",
 	.opts = opts,
 };
 

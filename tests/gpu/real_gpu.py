@@ -7,12 +7,14 @@ succeeded is not repeated, one that ran out of time continues where it stopped. 
 carried to another machine of the same kind between two calls.
 """
 import argparse
+import atexit
 import contextlib
 import ctypes
 import json
 import os
 import shlex
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
@@ -93,17 +95,24 @@ NOT_FINISHED = 3  # a driver's status when its budget ended before its work
 
 
 def unpack(work):
-    """The bundle's contents, once."""
-    done = os.path.join(work, ".unpacked")
+    """The bundle's contents, once; programs from there are run, so that it is ours alone."""
+    bundle, done = os.path.join(HERE, "bundle.tar.xz"), os.path.join(work, ".unpacked")
+    os.makedirs(work, mode=0o700, exist_ok=True)
+    own, which = os.lstat(work), os.stat(bundle)
+    if not stat.S_ISDIR(own.st_mode) or own.st_uid != os.geteuid() or own.st_mode & 0o022:
+        sys.exit(f"run: '{work}' must be a folder of yours that nobody else can write to; name another with --work")
+    key = f"{which.st_size} {which.st_mtime_ns}"
     if os.path.exists(done):
-        return
-    os.makedirs(work, exist_ok=True)
-    with tarfile.open(os.path.join(HERE, "bundle.tar.xz")) as t:
+        with open(done, encoding="ascii") as f:
+            if f.read() == key:
+                return
+        sys.exit(f"run: '{work}' holds another bundle; remove it, or name another folder with --work")
+    with tarfile.open(bundle) as t:
         t.extractall(work)
     with open(os.path.join(work, "roots"), "w", encoding="utf-8") as f:
         f.write(f"mesa26 {work}/root\nvenus25 {work}/venus25\n")
-    with open(done, "w", encoding="utf-8"):
-        pass
+    with open(done, "w", encoding="ascii") as f:
+        f.write(key)
 
 
 def driver_environment(prefix):
@@ -135,6 +144,10 @@ def how_to_enter(work):
     link, target = "/usr/lib/x86_64-linux-gnu/ggml", f"{work}/root/usr/lib/x86_64-linux-gnu/ggml"
     if not os.path.lexists(link):
         os.symlink(target, link)
+        atexit.register(os.unlink, link)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is registered runs then, too
+    elif os.path.realpath(link) != os.path.realpath(target):
+        sys.exit(f"run: '{link}' leads elsewhere; remove it")
     return "loader", r.stdout.strip()
 
 
