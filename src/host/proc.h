@@ -43,8 +43,8 @@ struct proc {
  * A terminal is open for both.  Whoever is in a session or a group of its own could take from it
  * what the user types for others.
  *
- * Return: a descriptor for writing only; -1 if ours is that already or cannot be opened anew
- *	(sockets; no /proc), so that the child inherits it as it is
+ * Return: a descriptor for writing only; -1 if ours is that already, is no terminal, or cannot be
+ *	opened anew (another user's; no /proc), so that the child inherits it as it is
  */
 int proc_stderr(void) MUST_CHECK;
 

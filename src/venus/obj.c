@@ -105,6 +105,7 @@ int venus_table_init(struct venus_table *t, uint32_t limit, void (*free_obj)(str
 	}
 	s->mask = SPARSE_START - 1;
 	t->sparse = s;
+	t->chunks_max = VENUS_MAX_CHUNKS;
 	mutex_init(&t->lock);
 	list_init(&t->readers);
 	t->limit = limit;
@@ -201,7 +202,7 @@ static int dense_reserve(struct venus_table *t, uint64_t id)
 	uint32_t n = id & (VENUS_CHUNK_IDS - 1);
 
 	if (!c) {
-		if (t->chunks + t->chunks_retired >= VENUS_MAX_CHUNKS)
+		if (t->chunks + t->chunks_retired >= t->chunks_max)
 			return -ENOMEM;
 		c = calloc(1, sizeof(*c));
 		if (!c)

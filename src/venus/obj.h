@@ -43,8 +43,11 @@ struct venus_obj {
 #define VENUS_CHUNK_IDS  (1U << VENUS_CHUNK_BITS)
 #define VENUS_CHUNKS     65536 /* so ids below 64 Mi are dense */
 
-/* Chunks of a table that take memory, 8 KiB each; those that wait for a reader included. */
-#define VENUS_MAX_CHUNKS 32768U
+/*
+ * Chunks of a table that take memory, 8 KiB each; those that wait for a reader included.  A guest
+ * that has an object left in each is not out of line.
+ */
+#define VENUS_MAX_CHUNKS (VENUS_CHUNKS + 1024U)
 
 /* Removed records, or chunks, kept before anyone tries to free them. */
 #define VENUS_RETIRED_BATCH 64
@@ -79,6 +82,7 @@ struct venus_table {
 	struct venus_obj **retired_tail;
 	struct venus_chunk *retired_chunks;
 	uint32_t retired_count;
+	uint32_t chunks_max;     /* VENUS_MAX_CHUNKS, but in tests */
 	uint32_t chunks;         /* in the array */
 	uint32_t chunks_retired; /* taken out of it and not freed yet */
 	void (*free_obj)(struct venus_obj *o);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 #include "host/sandbox.h"
 #include "util/ckd.h"
 #include "util/log.h"
+#include "venus/ctx.h"
 #include "vtest/syscalls_renderer.h" /* generated: what the sources declare in comments */
 
 /* clang-format off */
@@ -170,12 +172,18 @@ static const struct sandbox_rule rules[] = {
 };
 /* clang-format on */
 
+#define STACK_MAX (UINT64_C(8) << 20) /* bytes; a user may have set gigabytes for each thread */
+
 /*
- * Bytes of private memory beyond the client's: stacks of threads (8 MiB each, some for each CPU),
- * the copies of venus/hostcopy.c, compilers, what a driver has besides.
+ * Bytes of private memory beyond the client's, so that limits with an error of their own come
+ * first: those of venus/ctx.h, a copy of venus/hostcopy.c; then compilers, and what a driver has
+ * besides.
  */
-#define DATA_EXTRA (UINT64_C(8) << 30)
-#define OOM_SCORE  500 /* of 1000: before programs that use half of the RAM */
+#define DATA_COPY (UINT64_C(4) << 30)
+#define DATA_EXTRA                                                                                 \
+	(VENUS_MAX_SCRATCH_BYTES + VENUS_MAX_KEPT_BYTES + VENUS_MAX_RINGS * STACK_MAX +            \
+	 DATA_COPY + (UINT64_C(8) << 30))
+#define OOM_SCORE 500 /* of 1000: before programs that use half of the RAM */
 
 static int set_environment(const struct render_config *cfg, struct err *e)
 {
@@ -228,13 +236,28 @@ static void limit_memory(uint64_t max_memory)
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	const uint64_t ram = (uint64_t)sysconf(_SC_PHYS_PAGES) * page;
 	/* What a sanitizer has reserved by now may be terabytes. */
-	uint64_t bytes = private_memory() + DATA_EXTRA;
+	uint64_t bytes = private_memory();
 
-	if (ckd_add(&bytes, bytes, max_memory ? max_memory : ram / 4 * 3))
+	if (bytes == 0 || ckd_add(&bytes, bytes, DATA_EXTRA) ||
+	    ckd_add(&bytes, bytes, max_memory ? max_memory : ram / 4 * 3))
 		return;
 	struct rlimit data = { .rlim_cur = bytes, .rlim_max = bytes };
 	if (setrlimit(RLIMIT_DATA, &data) < 0)
 		log_debug(RENDERER, "private memory is not limited: %s", strerror(errno));
+}
+
+/* Stacks count in full in that limit, however little of them is used. */
+static void limit_stacks(void)
+{
+	pthread_attr_t attr;
+	size_t size;
+
+	if (pthread_getattr_default_np(&attr) != 0)
+		return;
+	if (pthread_attr_getstacksize(&attr, &size) == 0 && size > STACK_MAX &&
+	    pthread_attr_setstacksize(&attr, STACK_MAX) == 0)
+		(void)pthread_setattr_default_np(&attr);
+	(void)pthread_attr_destroy(&attr);
 }
 
 /* Rather a renderer than another program of the user, when the machine runs out of memory. */
@@ -260,6 +283,7 @@ int sandbox_early(const struct render_config *cfg, struct err *e)
 		files.rlim_cur = files.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &files);
 	}
+	limit_stacks();
 	limit_memory(cfg->max_memory);
 	be_ended_first();
 	int r = set_environment(cfg, e);

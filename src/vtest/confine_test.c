@@ -341,7 +341,8 @@ static int watch_kernel(void)
 /* More than is left to a renderer; nothing of it gets memory. */
 static int take_all_memory(void)
 {
-	const size_t size = (size_t)1 << 36;
+	const size_t ram = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+	const size_t size = ram + ((size_t)1 << 36);
 	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 

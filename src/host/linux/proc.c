@@ -36,10 +36,10 @@ int proc_stderr(void)
 {
 	int flags = fcntl(STDERR_FILENO, F_GETFL);
 
-	/* A pipe, which could make open() wait for a reader, is write-only. */
-	if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY)
+	/* Of a file, a second description would have a position of its own: lines would be lost. */
+	if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY || !isatty(STDERR_FILENO))
 		return -1;
-	return open("/proc/self/fd/2", O_WRONLY | O_APPEND | O_NOCTTY | O_CLOEXEC);
+	return open("/proc/self/fd/2", O_WRONLY | O_NOCTTY | O_CLOEXEC);
 }
 
 static int spawn_prepare(struct spawn *s, const struct proc_spec *spec)
