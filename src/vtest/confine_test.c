@@ -339,10 +339,15 @@ static int watch_kernel(void)
 }
 
 /* More than is left to a renderer; nothing of it gets memory. */
+/* Bytes that no renderer gets on this machine. */
+static size_t too_much(void)
+{
+	return (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) + ((size_t)1 << 36);
+}
+
 static int take_all_memory(void)
 {
-	const size_t ram = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-	const size_t size = ram + ((size_t)1 << 36);
+	const size_t size = too_much();
 	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
@@ -369,7 +374,7 @@ static int outlive_others(void)
 /* What drivers do. */
 static int reserve_addresses(void)
 {
-	const size_t size = (size_t)1 << 40;
+	const size_t size = too_much();
 	void *at = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (at == MAP_FAILED)
