@@ -16,23 +16,7 @@
 
 #include <cmocka.h>
 
-#include "host/fd.h"
-
-/* In place of the user's terminal, with something typed already.  Return: its other end */
-static int type_ahead(int *saved)
-{
-	int user = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-
-	assert_true(user >= 0);
-	assert_int_equal(grantpt(user), 0);
-	assert_int_equal(unlockpt(user), 0);
-	AUTO_FD tty = open(ptsname(user), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	assert_true(tty >= 0);
-	*saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	assert_int_equal(dup2(tty, STDERR_FILENO), STDERR_FILENO);
-	assert_int_equal(write(user, "secret\n", 7), 7);
-	return user;
-}
+#include "harness/terminal.h"
 
 /* It is in a session of its own, where job control does not keep it from the terminal. */
 static void what_is_typed_is_not_for_helpers(void **state)
@@ -41,26 +25,23 @@ static void what_is_typed_is_not_for_helpers(void **state)
 				     NULL };
 	char text[64] = "";
 	struct err e = { 0 };
+	struct terminal tty;
 	pid_t pid = 0;
-	int saved;
 	int out[2];
 
 	(void)state;
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-	AUTO_FD user = type_ahead(&saved);
+	terminal_start(&tty);
 	const struct launch_io io = { .fd = -1, .out = out[1], .err = -1 };
 	int r = launch(argv, &io, &pid, &e);
-	assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
-	(void)close(saved);
+	terminal_leave(&tty);
 	(void)close(out[1]);
 	assert_int_equal(r, 0);
 	assert_int_equal(launch_end(&pid, 10000), 0);
 	assert_true(read(out[0], text, sizeof(text) - 1) > 0);
 	assert_string_equal(text, "<>\n");
-	ssize_t n = read(user, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	assert_non_null(strstr(text, "said")); /* behind the shell's complaint, or the echo */
 	(void)close(out[0]);
+	terminal_end(&tty, "said");
 }
 
 /* A pipe whose reader is gone must not hold the launch up, a socket cannot be opened anew. */

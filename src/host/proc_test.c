@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host/fd.h"
+#include "harness/terminal.h"
 #include "host/listen.h"
 
 static int run(const char *script, const int *fds, unsigned nfds, struct proc *p)
@@ -83,44 +83,25 @@ static void the_end_of_a_child_is_seen_and_described(void **state)
 	proc_kill(&p); /* nothing left to do */
 }
 
-/* In place of the user's terminal, with something typed already.  Return: its other end */
-static int type_ahead(int *saved)
-{
-	int user = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-
-	assert_true(user >= 0);
-	assert_int_equal(grantpt(user), 0);
-	assert_int_equal(unlockpt(user), 0);
-	AUTO_FD tty = open(ptsname(user), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	assert_true(tty >= 0);
-	*saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	assert_int_equal(dup2(tty, STDERR_FILENO), STDERR_FILENO);
-	assert_int_equal(write(user, "secret\n", 7), 7);
-	return user;
-}
-
 static void what_is_typed_is_not_for_children(void **state)
 {
 	struct proc p = PROC_NONE;
 	char text[64] = "";
-	int saved;
+	struct terminal tty;
 	int a[2];
 
 	(void)state;
 	assert_int_equal(pipe2(a, O_CLOEXEC), 0);
-	AUTO_FD user = type_ahead(&saved);
+	terminal_start(&tty);
 	int r = run("read x <&2; echo \"<$x>\" >&3; echo said >&2", &a[1], 1, &p);
-	assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
-	(void)close(saved);
+	terminal_leave(&tty);
 	(void)close(a[1]);
 	assert_int_equal(r, 0);
 	assert_int_equal(proc_reap(&p, 10000, NULL), 0);
 	assert_true(read(a[0], text, sizeof(text) - 1) > 0);
 	assert_string_equal(text, "<>\n");
-	ssize_t n = read(user, text, sizeof(text) - 1);
-	text[n > 0 ? n : 0] = '\0';
-	assert_non_null(strstr(text, "said")); /* behind the shell's complaint, or the echo */
 	(void)close(a[0]);
+	terminal_end(&tty, "said");
 }
 
 static void a_program_that_is_missing_is_told(void **state)
