@@ -77,6 +77,41 @@ static int remove_stale(const char *path, const struct sockaddr_un *addr, struct
 	return 0;
 }
 
+/* Return: a listening descriptor or -errno with a sentence; we hold the lock */
+static int listen_locked(const char *path, const struct sockaddr_un *addr, mode_t mode,
+			 struct err *e)
+{
+	int r = remove_stale(path, addr, e);
+	if (r < 0)
+		return r;
+
+	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return err_errno(e, "cannot create a socket");
+	/* Nobody may slip in between bind() and chmod(). */
+	mode_t old = umask(0177);
+	r = bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ? -errno : 0;
+	(void)umask(old);
+	if (r < 0)
+		return err_set(e, r, "cannot create the socket '%s': %s", path, strerror(-r));
+	if (chmod(path, mode) < 0 || listen(fd, BACKLOG) < 0) {
+		r = err_errno(e, "cannot listen on '%s'", addr->sun_path);
+		(void)unlink(path);
+		return r;
+	}
+	return take_fd(&fd);
+}
+
+/* While we hold it, so that no other owner's is meant. */
+static void drop_lock(const char *path, int *lock)
+{
+	char name[LISTEN_PATH_MAX + 8];
+
+	lock_path(path, name, sizeof(name));
+	(void)unlink(name);
+	fd_drop(lock);
+}
+
 int listen_open(const char *path, mode_t mode, struct listen_socket *s, struct err *e)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -90,44 +125,27 @@ int listen_open(const char *path, mode_t mode, struct listen_socket *s, struct e
 			       len, sizeof(addr.sun_path) - 1);
 	memcpy(addr.sun_path, path, len + 1);
 
-	AUTO_FD lock = take_lock(path, e);
+	int lock = take_lock(path, e);
 	if (lock < 0)
 		return lock;
-	int r = remove_stale(path, &addr, e);
-	if (r < 0)
-		return r;
-
-	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return err_errno(e, "cannot create a socket");
-	/* Nobody may slip in between bind() and chmod(). */
-	mode_t old = umask(0177);
-	r = bind(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
-	(void)umask(old);
-	if (r < 0)
-		return err_set(e, r, "cannot create the socket '%s': %s", path, strerror(-r));
-	if (chmod(path, mode) < 0 || listen(fd, BACKLOG) < 0) {
-		r = err_errno(e, "cannot listen on '%s'", addr.sun_path);
-		(void)unlink(path);
-		return r;
+	int fd = listen_locked(path, &addr, mode, e);
+	if (fd < 0) {
+		drop_lock(path, &lock);
+		return fd;
 	}
 	memcpy(s->path, path, len + 1);
-	s->fd = take_fd(&fd);
-	s->lock = take_fd(&lock);
+	s->fd = fd;
+	s->lock = lock;
 	return 0;
 }
 
 void listen_close(struct listen_socket *s)
 {
-	char name[LISTEN_PATH_MAX + 8];
-
 	if (s->fd < 0)
 		return;
 	fd_drop(&s->fd);
 	(void)unlink(s->path);
-	lock_path(s->path, name, sizeof(name));
-	(void)unlink(name);
-	fd_drop(&s->lock);
+	drop_lock(s->path, &s->lock);
 }
 
 int listen_accept(struct listen_socket *s)

@@ -607,14 +607,16 @@ class CommandLine(unittest.TestCase):
         taken = os.path.join(self.folder, "file")
         with open(taken, "w", encoding="utf-8"):
             pass
+        folder = os.path.join(self.folder, "folder")
+        os.mkdir(folder)
         for path, text in (
                 (taken, "is not a socket"),
                 (os.path.join(self.folder, "x" * 120), "the system allows 107"),
                 (os.path.join(self.folder, "no", "such", "gpu.sock"), "cannot create"),
-                (self.folder, "is not a socket")):
+                (folder, "is not a socket")):
             with self.subTest(path=path):
                 self.assert_says(self.run_pecten("gpu", "serve", "--vtest", path), 1, text)
-        self.assertTrue(os.path.exists(taken))
+        self.assertEqual(sorted(os.listdir(self.folder)), ["file", "folder"])
 
     def test_a_socket_in_use_is_left_alone(self):
         server = Server(self.folder)
