@@ -7,6 +7,11 @@
  * Threads.  One thread answers all sockets; it waits for a device's thread when the driver starts,
  * stops or configures that device, and for nothing else.  So no device's thread may wait for QEMU:
  * a window (vhost/window.h) answers by callback.
+ *
+ * The descriptors by which queues are notified and signalled are QEMU's own, and so is their
+ * O_NONBLOCK: one that the guest owns can make any of these threads wait for good, and
+ * vhost_destroy() for them.  So no device is served by a thread that has other things to do, and
+ * who wants to end does not wait for vhost_destroy() without a limit.
  */
 #ifndef PECTEN_VHOST_VHOST_H
 #define PECTEN_VHOST_VHOST_H

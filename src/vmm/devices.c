@@ -112,6 +112,16 @@ static int slot_new(struct devices *d, const struct devices_env *env, bool has_t
 	return 0;
 }
 
+/*
+ * For a device that never blocks: on the main thread.  But QEMU can make any device block, see
+ * vhost.h, and the main thread has to hear that the machine shall end.
+ */
+static int slot_new_small(struct devices *d, const struct devices_env *env,
+			  struct device_slot **out)
+{
+	return slot_new(d, env, env->qemu != NULL, out);
+}
+
 /* Completes a slot: @obj, whose device is @dev, belongs to it. */
 static int slot_finish(struct device_slot *s, const struct devices_env *env, void *obj,
 		       void (*destroy)(void *obj), struct virtio_dev *dev, struct err *e)
@@ -167,7 +177,7 @@ static int add_console(struct devices *d, const struct devices_env *env, struct 
 	};
 	struct virtio_console *c;
 	struct device_slot *s;
-	int r = slot_new(d, env, false, &s);
+	int r = slot_new_small(d, env, &s);
 
 	if (r == 0)
 		r = virtio_console_create(&port, 1, s->loop, &c);
@@ -250,7 +260,7 @@ static int add_rng(struct devices *d, const struct devices_env *env, struct err 
 {
 	struct virtio_rng *rng;
 	struct device_slot *s;
-	int r = slot_new(d, env, false, &s);
+	int r = slot_new_small(d, env, &s);
 
 	if (r == 0)
 		r = virtio_rng_create(s->loop, &rng);

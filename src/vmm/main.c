@@ -9,12 +9,15 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "host/loop.h"
+#include "host/thread.h"
 #include "hyp/kvm/probe.h"
 #include "util/log.h"
 #include "vmm/config.h"
@@ -24,6 +27,7 @@
 #include "vmm/vm.h"
 
 #define FILES_MAX 65536
+#define END_MS    3000 /* for the devices of a QEMU to stop */
 
 struct session {
 	int sock;
@@ -115,6 +119,25 @@ static void raise_limits(void)
 	(void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
+static void *end_anyway(void *status)
+{
+	(void)poll(NULL, 0, END_MS);
+	_exit((int)(intptr_t)status); /* no word of it: that may block as well */
+}
+
+/*
+ * A QEMU that was taken over can keep devices from stopping (vhost.h).  All that matters is done by
+ * now, and QEMU ends with us.
+ */
+static void end_in_time(int status)
+{
+	pthread_t t;
+
+	if (thread_start(&t, "end", end_anyway, (void *)(intptr_t)status) < 0)
+		_exit(status);
+	(void)pthread_detach(t);
+}
+
 static int session(int sock)
 {
 	struct session s = { .sock = sock };
@@ -139,6 +162,8 @@ static int session(int sock)
 		if (ctl_send(sock, &m, NULL, 0) < 0)
 			log_error(VMM, "%s", e.text);
 	}
+	if (s.vm && *c->qemu.program)
+		end_in_time(r < 0);
 	vm_destroy(s.vm);
 	config_destroy(c);
 	loop_destroy(s.loop);

@@ -25,7 +25,7 @@ struct vm_config;
 int vm_create(struct vm_config *c, struct loop *main_loop, struct vm **out,
 	      struct err *e) MUST_CHECK;
 
-/* Joins all threads; NULL is fine. */
+/* Joins all threads, for which a QEMU can make it wait (vhost.h); NULL is fine. */
 void vm_destroy(struct vm *vm);
 
 /**
