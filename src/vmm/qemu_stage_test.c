@@ -34,6 +34,7 @@
 
 #include <cmocka.h>
 
+#include "harness/attempt.h"
 #include "host/proc.h"
 #include "util/compiler.h"
 #include "vmm/qemu.h"
@@ -46,17 +47,20 @@
 static pid_t outsider;
 static const char *outside; /* a file of this user's that QEMU has no business with */
 static const char *server;  /* a unix socket somebody listens at */
+static int own[2];          /* a pair of sockets, on which each request below means something */
 
-static int result(long r)
+/* Without either way of it, the filter is all there is. */
+static bool has_view(void)
 {
-	return r < 0 ? -errno : 0;
+	return getuid() == 0 ||
+	       syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
 }
 
 static int open_file(void)
 {
-	AUTO_FD fd = open(outside, O_RDONLY | O_CLOEXEC);
-
-	return fd < 0 ? -errno : 0;
+	if (!has_view())
+		return -EACCES;
+	return attempt_fd(open(outside, O_RDONLY | O_CLOEXEC));
 }
 
 static int change_mode(void)
@@ -80,13 +84,6 @@ static int add_attribute(void)
 	int r = result(setxattr(outside, "user.pecten", "x", 1, 0));
 
 	return r == -EOPNOTSUPP ? 0 : r;
-}
-
-static int make_socket(void)
-{
-	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	return fd < 0 ? -errno : 0;
 }
 
 static int connect_server(void)
@@ -143,19 +140,19 @@ static int queue_signal(void)
 
 static int signal_by_fcntl(void)
 {
-	return result(fcntl(STDIN_FILENO, F_SETOWN, outsider));
+	return result(fcntl(own[0], F_SETOWN, outsider));
 }
 
 static int choose_signal(void)
 {
-	return result(fcntl(STDIN_FILENO, F_SETSIG, SIGKILL));
+	return result(fcntl(own[0], F_SETSIG, SIGKILL));
 }
 
 /* What the file makes of it is of no interest. */
 static int control(unsigned long request)
 {
 	int value = outsider;
-	int r = result(ioctl(STDIN_FILENO, request, &value));
+	int r = result(ioctl(own[0], request, &value));
 
 	return r == -ENOTTY || r == -EINVAL ? 0 : r;
 }
@@ -225,43 +222,19 @@ static int new_namespace(void)
 	return result(syscall(SYS_unshare, 0x10000000 /* CLONE_NEWUSER */));
 }
 
-static void *thread(void *arg)
-{
-	return arg;
-}
-
-static int start_thread(void)
-{
-	pthread_t t;
-	int r = pthread_create(&t, NULL, thread, NULL);
-
-	return r ? -r : -pthread_join(t, NULL);
-}
-
 static int signal_own_thread(void)
 {
 	return -pthread_kill(pthread_self(), 0);
 }
 
-static int use_null_device(void)
-{
-	AUTO_FD fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	return fd < 0 ? -errno : 0;
-}
-
 /* clang-format off */
-static const struct {
-	const char *what;
-	int (*fn)(void); /* 0 if it came to pass, else -errno */
-	bool allowed;
-} attempts[] = {
+static const struct attempt attempts[] = {
 	{ "a file of the user cannot be opened",   open_file,               false },
 	{ "nor its mode be changed",               change_mode,             false },
 	{ "nor its owner",                         change_owner,            false },
 	{ "nor its times",                         change_times,            false },
 	{ "nor its attributes",                    add_attribute,           false },
-	{ "there are no sockets",                  make_socket,             false },
+	{ "there are no sockets",                  attempt_socket,          false },
 	{ "no server can be spoken to",            connect_server,          false },
 	{ "there are no datagrams",                pair_of_datagrams,       false },
 	{ "a process cannot be signalled",         signal_process,          false },
@@ -282,40 +255,21 @@ static const struct {
 	{ "there are no namespaces",               new_namespace,           false },
 	{ "a pair of streams can be made",         pair_of_streams,         true },
 	{ "own limits can be read",                read_own_limit,          true },
-	{ "threads start",                         start_thread,            true },
+	{ "threads start",                         attempt_thread,          true },
 	{ "and can be signalled",                  signal_own_thread,       true },
-	{ "/dev/null is there",                    use_null_device,         true },
+	{ "/dev/null is there",                    attempt_null_device,     true },
 };
 /* clang-format on */
-
-/* Without either way of it, the filter is all there is. */
-static bool has_view(void)
-{
-	return getuid() == 0 ||
-	       syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
-}
 
 /* In QEMU's place.  Return: exit status */
 static int sin_all(char **words)
 {
-	int wrong = 0;
-
 	outsider = (pid_t)strtol(words[0], NULL, 10);
 	outside = words[1];
 	server = words[2];
-	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
-		if (attempts[i].fn == open_file && !has_view())
-			continue;
-
-		int r = attempts[i].fn();
-		if ((r == 0) == attempts[i].allowed)
-			continue;
-		wrong++;
-		(void)printf("# not so: %s (%s)\n", attempts[i].what,
-			     r < 0 ? strerror(-r) : "done");
-	}
-	(void)fflush(stdout);
-	return wrong;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, own) < 0)
+		return 1;
+	return attempt_all(attempts, ARRAY_LEN(attempts));
 }
 
 struct place {

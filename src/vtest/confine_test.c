@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +15,6 @@
 #include <fcntl.h>
 #include <linux/kd.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -33,26 +31,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "harness/attempt.h"
 #include "host/fd.h"
-
-/* An attempt: returns 0 if it came to pass (errno is of no interest then), else -errno. */
-typedef int attempt_fn(void);
 
 static char cache[] = "/tmp/pecten-confine-XXXXXX";
 static char secret[sizeof(cache) + 16]; /* belongs to the renderer's user */
 static pid_t outsider;
 static int sockets[2]; /* a pair from before confinement */
 
-static int result(long r)
-{
-	return r < 0 ? -errno : 0;
-}
-
 static int try_open(const char *path, int flags)
 {
-	AUTO_FD fd = open(path, flags | O_CLOEXEC, 0600);
-
-	return fd < 0 ? -errno : 0;
+	return attempt_fd(open(path, flags | O_CLOEXEC, 0600));
 }
 
 static int open_shadow(void)
@@ -195,18 +184,9 @@ static int new_user_namespace(void)
 	return result(unshare(CLONE_NEWUSER));
 }
 
-static int make_socket(void)
-{
-	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	return fd < 0 ? -errno : 0;
-}
-
 static int make_inet_socket(void)
 {
-	AUTO_FD fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	return fd < 0 ? -errno : 0;
+	return attempt_fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
 }
 
 static int connect_somewhere(void)
@@ -447,19 +427,6 @@ static int map_library(void)
 	return 0;
 }
 
-static void *thread(void *arg)
-{
-	return arg;
-}
-
-static int start_thread(void)
-{
-	pthread_t t;
-	int r = pthread_create(&t, NULL, thread, NULL);
-
-	return r ? -r : -pthread_join(t, NULL);
-}
-
 static int share_memory(void)
 {
 	AUTO_FD fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -514,11 +481,6 @@ static int lock_file(void)
 	return fd < 0 ? -errno : result(fcntl(fd, F_SETLK, &lock));
 }
 
-static int use_null_device(void)
-{
-	return try_open("/dev/null", O_RDWR);
-}
-
 static int pass_descriptor(void)
 {
 	char byte = 0;
@@ -527,11 +489,7 @@ static int pass_descriptor(void)
 }
 
 /* clang-format off */
-static const struct {
-	const char *what;
-	attempt_fn *fn;
-	bool allowed;
-} attempts[] = {
+static const struct attempt attempts[] = {
 	{ "/etc/shadow cannot be opened",            open_shadow,             false },
 	{ "/etc/passwd cannot be opened",            open_passwd,             false },
 	{ "a file beside the cache cannot be opened", open_neighbour,         false },
@@ -552,7 +510,7 @@ static const struct {
 	{ "there is no fork",                        fork_child,              false },
 	{ "nor clone of a process",                  clone_child,             false },
 	{ "there are no namespaces",                 new_user_namespace,      false },
-	{ "there are no unix sockets",               make_socket,             false },
+	{ "there are no unix sockets",               attempt_socket,          false },
 	{ "there is no network",                     make_inet_socket,        false },
 	{ "nothing can be connected",                connect_somewhere,       false },
 	{ "nothing can be sent",                     send_somewhere,          false },
@@ -581,7 +539,7 @@ static const struct {
 	{ "an open file's times can be set",         touch_descriptor,        true },
 	{ "code can be generated",                   generate_code,           true },
 	{ "libraries can be mapped",                 map_library,             true },
-	{ "threads start",                           start_thread,            true },
+	{ "threads start",                           attempt_thread,          true },
 	{ "memory can be shared",                    share_memory,            true },
 	{ "CPUs can be counted",                     read_cpus,               true },
 	{ "own mappings can be read",                read_own_maps,           true },
@@ -589,7 +547,7 @@ static const struct {
 	{ "an own thread can be slowed down",        slow_down_own_thread,    true },
 	{ "KFD can be spoken to",                    compute_on_amd,          true },
 	{ "a file can be locked",                    lock_file,               true },
-	{ "/dev/null is there",                      use_null_device,         true },
+	{ "/dev/null is there",                      attempt_null_device,     true },
 	{ "descriptors can be passed",               pass_descriptor,         true },
 };
 /* clang-format on */
@@ -641,17 +599,7 @@ static int confine_and_try(uid_t uid, unsigned lacks)
 		return strstr(e.text, "--no-sandbox") ? REFUSED : 101;
 	}
 	wrong += strcmp(getenv("MESA_SHADER_CACHE_DISABLE"), "false") != 0;
-	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
-		int r = attempts[i].fn();
-
-		if ((r == 0) == attempts[i].allowed)
-			continue;
-		wrong++;
-		print_message("# not so: %s (%s)\n", attempts[i].what,
-			      r < 0 ? strerror(-r) : "done");
-	}
-	(void)fflush(NULL);
-	return wrong;
+	return wrong + attempt_all(attempts, ARRAY_LEN(attempts));
 }
 
 /* Return: exit status of a child that confines itself and tries to get out */
