@@ -307,7 +307,8 @@ class Filler:
                 arrays = counts[m.name]
                 if any(a.type.kind == 'void' for a in arrays):
                     lines += ['\tif (s->%s)' % arrays[0].name,
-                              '\t\tmemset(s->%s, 0x5a, (size_t)%s);' % (arrays[0].name, expr)]
+                              '\t\tmemset(s->%s, 0x5a, (size_t)%s);' % (arrays[0].name, expr),
+                              '\t%s += null_too_many();' % expr]
                     continue
                 there = ' && '.join('s->' + a.name for a in arrays)
                 lines += ['\tif (!(%s) || %s > 2)' % (there, expr), '\t\t%s = 2;' % expr]
@@ -317,6 +318,7 @@ class Filler:
                         continue
                     lines += ['\tfor (uint32_t i = 0; s->%s && i < %s; i++)' % (a.name, expr)]
                     lines += ['\t\t' + b for b in body]
+                lines += ['\tif (%s)' % there, '\t\t%s += null_too_many();' % expr]
             elif m.dims:
                 lines += ['\t' + line for line in self.fixed(expr, m)]
             else:

@@ -163,9 +163,16 @@ class Decoder:
                 if not empty:
                     self.elements(t, n, role)
                 w('%s = v;' % place)
+            if role == 'partial' and scoped:
+                self.room(s, owner)
             w('}')
         if scoped:
             w('}')
+
+    def room(self, s, owner):
+        """The driver may change the count of an array that it fills in."""
+        count = out.count_of(s, owner)
+        self.w('venus_dec_room(d, &%s, sizeof(%s), n);' % (count, count))
 
     def wire_size(self, t, role):
         if t is not None and t.kind in ('scalar', 'enum'):

@@ -377,12 +377,24 @@ class World:
             x[t.name] = t
         if role == 'partial' and t.kind == 'union':
             raise BadRegistry('%s returns the union %s; that cannot travel' % (where, t.name))
+        if role == 'partial':
+            self._counted(t)
         for s in self.shapes(t):
             if t.kind == 'union' and not self.union_member_sendable(s):
                 continue
             self.sendable(s)
             if s.is_struct() and s.form != 'never':
                 self._need(s.elem, role, t.name)
+
+    def _counted(self, t):
+        """Refuses arrays that the driver fills in, but whose count we could not cut down."""
+        counts = {'%s' + s.name for s in self.shapes(t)
+                  if s.form == 'value' and s.is_scalar() and s.elem.size in (4, 8)}
+        for s in self.shapes(t):
+            if s.form in ('array', 'arrays', 'singles', 'strings') and (
+                    s.form != 'array' or s.count not in counts):
+                raise BadRegistry('%s returns the array %s, which no member counts; that cannot '
+                                  'travel' % (t.name, s.name))
 
     def _bounded(self):
         """Refuses a registry whose structs could nest without end: decoding follows them."""

@@ -193,6 +193,20 @@ struct venus_obj *venus_dec_first_bad(struct venus_dec *d)
 	return NULL;
 }
 
+/* No driver gets us to send more of an array than there is. */
+static void clamp_counts(const struct venus_dec *d)
+{
+	for (const struct venus_room *r = d->rooms; r; r = r->next) {
+		uint32_t *narrow = r->count;
+		uint64_t *wide = r->count;
+
+		if (r->count_size == sizeof(*wide) && *wide > r->n)
+			*wide = r->n;
+		else if (r->count_size == sizeof(*narrow) && *narrow > r->n)
+			*narrow = (uint32_t)r->n;
+	}
+}
+
 bool venus_reply_begin(struct venus_dec *d, struct venus_enc *e, int32_t cmd)
 {
 	const struct venus_reply *r = &d->reply;
@@ -202,6 +216,7 @@ bool venus_reply_begin(struct venus_dec *d, struct venus_enc *e, int32_t cmd)
 		venus_dec_fatal(d, "wants a reply, but no reply stream was chosen");
 		return false;
 	}
+	clamp_counts(d);
 	e->p = r->base + r->pos;
 	e->end = r->base + r->size;
 	venus_enc_i32(e, cmd);
@@ -281,6 +296,7 @@ bool venus_dec_one(struct venus_dec *d)
 	atomic_store_explicit(&d->stats.running, NULL, memory_order_relaxed);
 	venus_stat_add(&d->stats.commands, 1);
 	venus_stat_add(&d->stats.bytes, (uint64_t)(d->p - start));
+	d->rooms = NULL;
 	venus_arena_reset(&d->arena);
 	venus_quiesce(d->table, &d->reader);
 	return !d->failed;

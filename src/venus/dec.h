@@ -49,6 +49,14 @@ struct venus_arena {
 	struct venus_ctx *ctx; /* for the books */
 };
 
+/* An array in a struct that the driver fills in, and the member beside it that counts it. */
+struct venus_room {
+	struct venus_room *next;
+	void *count;
+	size_t count_size; /* bytes: 4 or 8 */
+	uint64_t n;        /* elements that there is room for */
+};
+
 /* Written by the decoder's thread alone, with relaxed stores; read by venus_ctx_counters(). */
 struct venus_dec_stats {
 	_Atomic uint64_t commands;
@@ -80,6 +88,7 @@ struct venus_dec {
 	struct venus_obj *resource; /* buffer or image */
 	struct venus_obj *source;   /* the one before it */
 	const char *cmd;            /* name of the command being decoded */
+	struct venus_room *rooms;   /* of the command's arrays in output structs, in the arena */
 	unsigned chain;             /* pNext nodes of the current chain */
 	unsigned nested;            /* inside vkExecuteCommandStreamsMESA */
 	struct venus_arena arena;
@@ -161,6 +170,22 @@ static inline void *venus_dec_alloc_out(struct venus_dec *d, uint64_t n)
 	if (!p)
 		venus_dec_fatal(d, "wants %llu bytes", (unsigned long long)n);
 	return p;
+}
+
+/**
+ * venus_dec_room() - note how large an array is that the driver fills in
+ * @count:	its count in the same struct, of @size bytes; the driver may change it
+ *
+ * What the driver leaves there is cut down to @n before the reply is written.
+ */
+static inline void venus_dec_room(struct venus_dec *d, void *count, size_t size, uint64_t n)
+{
+	struct venus_room *r = venus_dec_alloc(d, 1, sizeof(*r));
+
+	if (unlikely(!r))
+		return;
+	*r = (struct venus_room){ .next = d->rooms, .count = count, .count_size = size, .n = n };
+	d->rooms = r;
 }
 
 /* Bytes of the stream that are left. */

@@ -165,7 +165,7 @@ static bool translate_group(const struct venus_host *h, const VkPhysicalDeviceGr
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < from->physicalDeviceCount; i++) {
+	for (uint32_t i = 0; i < from->physicalDeviceCount && i < VK_MAX_DEVICE_GROUP_SIZE; i++) {
 		uint64_t id = id_of(h, from->physicalDevices[i]);
 
 		if (id != 0)

@@ -167,6 +167,10 @@ class Refusals(unittest.TestCase):
         self.refused('<type>VkOdd</type> <name>odd</name>', '<type>VkColour</type> <name>odd</name>',
                      'VkProps returns the union VkColour; that cannot travel')
 
+    def test_returned_array_without_a_count(self):
+        self.refused('len="kindCount"', 'len="latexmath:[1]" altlen="kindCount / 2"',
+                     'VkPropsNode returns the array pKinds, which no member counts; that cannot')
+
     def test_endless_chain(self):
         self.refused('<member><type>uint32_t</type> <name>fenceCount</name></member>',
                      '<member><type>uint32_t</type> <name>fenceCount</name></member>'

@@ -50,6 +50,7 @@ void null_control(const struct null_control *c)
 	atomic_store_explicit(&f->hang, hang ? hang->cmd + 1U : 0, memory_order_relaxed);
 	atomic_store_explicit(&f->has_dmabuf, c->has_dmabuf, memory_order_relaxed);
 	atomic_store_explicit(&f->has_sync_fd, c->has_sync_fd, memory_order_relaxed);
+	atomic_store_explicit(&f->counts_more, c->counts_more, memory_order_relaxed);
 	atomic_store_explicit(&f->is_stale_ok, c->is_stale_ok, memory_order_relaxed);
 	atomic_store_explicit(&f->has_few_extensions, c->has_few_extensions, memory_order_relaxed);
 	atomic_store_explicit(&f->complain, c->complain, memory_order_relaxed);

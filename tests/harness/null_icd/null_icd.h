@@ -47,6 +47,7 @@ struct null_control {
 	bool has_dmabuf;      /* memory can be exported as dma-buf (in truth: a memfd) */
 	bool has_sync_fd;     /* fences and semaphores know SYNC_FD */
 	bool has_few_extensions; /* only those with functions: listing the others takes time */
+	bool counts_more;        /* counts in output structs go beyond the arrays beside them */
 	bool is_stale_ok; /* destroyed objects are tolerated, for tests that race on purpose */
 	/* Hears of a breach in place of abort(); the call that committed it then does nothing. */
 	void (*complain)(const char *sentence);

@@ -117,6 +117,7 @@ struct null_faults {
 	_Atomic(uint32_t) hang; /* 1 + enum null_cmd; 0: none */
 	_Atomic(bool) has_dmabuf;
 	_Atomic(bool) has_sync_fd;
+	_Atomic(bool) counts_more;
 	_Atomic(bool) is_stale_ok;
 	_Atomic(bool) has_few_extensions;
 	_Atomic(void (*)(const char *)) complain;
@@ -211,6 +212,15 @@ void null_touch_string(const char *s);
 static inline bool null_is_lost(const struct null_call *c)
 {
 	return c->dev && atomic_load_explicit(&c->dev->u.device.is_lost, memory_order_relaxed);
+}
+
+/* What a count in an output struct is too high by, where there is an array. */
+#define NULL_TOO_MANY (1U << 20)
+
+static inline uint32_t null_too_many(void)
+{
+	return atomic_load_explicit(&null.faults.counts_more, memory_order_relaxed) ? NULL_TOO_MANY
+										    : 0;
 }
 
 /* control.c */

@@ -123,7 +123,7 @@ VkResult null_do_vkEnumeratePhysicalDeviceGroups(struct null_call *c, uint32_t *
 		if (groups[i].sType != VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_GROUP_PROPERTIES)
 			null_complain(c, "was given a group without its sType");
 		memset(groups[i].physicalDevices, 0, sizeof(groups[i].physicalDevices));
-		groups[i].physicalDeviceCount = 1;
+		groups[i].physicalDeviceCount = 1 + null_too_many();
 		groups[i].physicalDevices[0] = NULL_HANDLE(VkPhysicalDevice, physdev(c->self, i));
 		groups[i].subsetAllocation = VK_FALSE;
 	}
