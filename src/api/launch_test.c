@@ -37,8 +37,8 @@ static void what_is_typed_is_not_for_helpers(void **state)
 	terminal_leave(&tty);
 	(void)close(out[1]);
 	assert_int_equal(r, 0);
-	assert_int_equal(launch_end(&pid, 10000), 0);
-	assert_true(read(out[0], text, sizeof(text) - 1) > 0);
+	assert_int_equal(launch_end(&pid, TERMINAL_PATIENCE_MS), 0);
+	read_to_end(out[0], text, sizeof(text));
 	assert_string_equal(text, "<>\n");
 	(void)close(out[0]);
 	terminal_end(&tty, "said");
@@ -69,7 +69,7 @@ static void other_kinds_of_stderr_are_inherited(void **state)
 		assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
 		(void)close(saved);
 		assert_int_equal(r, 0);
-		assert_int_equal(launch_end(&pid, 10000), 0);
+		assert_int_equal(launch_end(&pid, TERMINAL_PATIENCE_MS), 0);
 	}
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "harness/terminal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,12 +15,17 @@
 
 void terminal_start(struct terminal *t)
 {
+	int tty = -1;
+
 	t->user = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-	assert_true(t->user >= 0);
-	assert_int_equal(grantpt(t->user), 0);
-	assert_int_equal(unlockpt(t->user), 0);
-	int tty = open(ptsname(t->user), O_RDWR | O_NOCTTY | O_CLOEXEC);
-	assert_true(tty >= 0);
+	if (t->user >= 0 && grantpt(t->user) == 0 && unlockpt(t->user) == 0)
+		tty = open(ptsname(t->user), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (tty < 0) {
+		print_message("skipped: there are no terminals, is /dev/pts mounted? (%s)\n",
+			      strerror(errno));
+		(void)close(t->user);
+		skip();
+	}
 	t->saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 	assert_int_equal(dup2(tty, STDERR_FILENO), STDERR_FILENO);
 	(void)close(tty);
@@ -32,17 +38,21 @@ void terminal_leave(struct terminal *t)
 	(void)close(t->saved);
 }
 
-/* One read is not enough: what was echoed and what was printed arrive one after the other. */
-void terminal_end(struct terminal *t, const char *what)
+void read_to_end(int fd, char *text, size_t size)
 {
-	char text[512] = "";
 	size_t len = 0;
 	ssize_t n;
 
-	while (len + 1 < sizeof(text) &&
-	       (n = read(t->user, text + len, sizeof(text) - 1 - len)) > 0)
+	while (len + 1 < size && (n = read(fd, text + len, size - 1 - len)) > 0)
 		len += (size_t)n;
-	(void)close(t->user);
 	text[len] = '\0';
+}
+
+void terminal_end(struct terminal *t, const char *what)
+{
+	char text[512];
+
+	read_to_end(t->user, text, sizeof(text));
+	(void)close(t->user);
 	assert_non_null(strstr(text, what));
 }
