@@ -279,8 +279,10 @@ static void links_are_not_followed(void **state)
 					       "..",          "/",         "/proc/self/root" };
 	struct fixture *f = *state;
 	struct fuse_entry_out e, in;
+	struct stat before;
 	uint64_t fh;
 
+	assert_int_equal(stat("/etc/passwd", &before), 0);
 	for (size_t n = 0; n < ARRAY_LEN(targets); n++) {
 		struct fuse_setattr_in sa = { .valid = FATTR_MODE, .mode = 0777 };
 		char target[256] = { 0 };
@@ -304,7 +306,7 @@ static void links_are_not_followed(void **state)
 	}
 	struct stat st;
 	assert_int_equal(stat("/etc/passwd", &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0644);
+	assert_int_equal(st.st_mode, before.st_mode);
 }
 
 /* Turns a folder into a link and back as fast as it can. */
@@ -337,7 +339,8 @@ static void races_with_renames_do_not_lead_out(void **state)
 	assert_int_equal(host("mkdir %s/trap; echo inside > %s/trap/secret", f->share, f->share),
 			 0);
 	assert_int_equal(thread_start(&t, "swapper", swapper, f), 0);
-	for (int n = 0; n < 20000 && hits < 50; n++) {
+	/* Where both share a CPU it may take long until a look falls between two renames. */
+	for (int n = 0; hits < 50 && (n < 20000 || hits == 0); n++) {
 		if (fc_lookup(&f->c, f->rw, "trap", &dir) < 0)
 			continue;
 		if (fc_lookup(&f->c, dir.nodeid, "secret", &e) == 0) {
@@ -715,10 +718,13 @@ static void waiting_for_locks_holds_nobody_up(void **state)
 	for (int n = 0; n < WAITERS; n++)
 		assert_false(fc_is_done(w[n]));
 
-	/* One is interrupted. */
+	/* One is interrupted.  Like Linux we ask again if it is just between two lists. */
 	struct fuse_interrupt_in in = { .unique = w[3]->req.unique };
-	(void)fc_wait(fc_send(&f->c, FUSE_INTERRUPT, 0, (struct fc_arg[]){ FC_ARG(in) }, 1, 64),
-		      NULL, 0, NULL);
+	int r;
+	do {
+		r = fc_call(&f->c, FUSE_INTERRUPT, 0, (struct fc_arg[]){ FC_ARG(in) }, 1, NULL, 0);
+	} while (r == -EAGAIN);
+	assert_int_equal(r, 0);
 	assert_int_equal(fc_wait(w[3], NULL, 0, NULL), -EINTR);
 	in.unique = 999999;
 	assert_int_equal(
@@ -730,14 +736,13 @@ static void waiting_for_locks_holds_nobody_up(void **state)
 	for (int done = 1; done < WAITERS; done++) {
 		int who = -1;
 
-		for (int tries = 0; who < 0 && tries < 2000; tries++) {
+		while (who < 0) {
 			for (int n = 0; n < WAITERS; n++)
 				if (w[n] && n != 3 && fc_is_done(w[n]))
 					who = n;
 			if (who < 0)
 				sleep_ms(1);
 		}
-		assert_true(who >= 0);
 		assert_int_equal(fc_wait(w[who], NULL, 0, NULL), 0);
 		w[who] = NULL;
 		/* POSIX: closing the file ends its owner's locks. */
@@ -928,13 +933,25 @@ static void changes_of_the_host_are_seen(void **state)
 	assert_true(e.attr_valid <= 1 && e.entry_valid <= 1);
 
 	/* Just written: another write might leave the same time behind, so nothing is kept. */
-	for (int n = 0; n < 2; n++) {
-		assert_int_equal(fc_call(&f->c, FUSE_OPEN, e.nodeid,
-					 (struct fc_arg[]){ FC_ARG(in) }, 1, &o, sizeof(o)),
-				 0);
-		assert_int_equal(o.open_flags & FOPEN_KEEP_CACHE, 0);
-		assert_int_equal(fc_release(&f->c, e.nodeid, o.fh), 0);
-	}
+	const uint64_t soon_ns = UINT64_C(900000000);
+	uint64_t took;
+	do {
+		uint64_t start = clock_now_ns();
+		bool is_kept = false;
+
+		put_file(f->share, "file", "contents");
+		for (int n = 0; n < 2; n++) {
+			assert_int_equal(fc_call(&f->c, FUSE_OPEN, e.nodeid,
+						 (struct fc_arg[]){ FC_ARG(in) }, 1, &o, sizeof(o)),
+					 0);
+			is_kept = o.open_flags & FOPEN_KEEP_CACHE;
+			assert_false(is_kept && n == 0);
+			assert_int_equal(fc_release(&f->c, e.nodeid, o.fh), 0);
+		}
+		/* It is no longer "just" if we were held up meanwhile. */
+		took = clock_now_ns() - start;
+		assert_false(is_kept && took < soon_ns);
+	} while (took >= soon_ns);
 	sleep_ms(1100);
 	for (int n = 0; n < 3; n++) {
 		assert_int_equal(fc_call(&f->c, FUSE_OPEN, e.nodeid,

@@ -1017,12 +1017,18 @@ static void executing(void)
 	SAY(chmod("script", 0755));
 	SAY(system("./script") >> 8);
 	SAY(system("cp /bin/sleep exe && chmod 755 exe") >> 8);
+	int fds[2];
+	char c;
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return;
 	pid_t pid = fork();
 	if (pid == 0) {
-		execl("./exe", "exe", "5", NULL);
+		execl("./exe", "exe", "1000", NULL);
 		_exit(127);
 	}
-	usleep(300000);
+	close(fds[1]);
+	SAY(read(fds[0], &c, 1)); /* the end, when it is being executed */
+	close(fds[0]);
 	OPEN(open("exe", O_WRONLY));
 	SAY(unlink("exe"));
 	SAY(kill(pid, 9));

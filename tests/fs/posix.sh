@@ -23,12 +23,12 @@ if [ "$mode" = user ]; then
 	opts="$opts -u 65534"
 	chown 65534:65534 "$tmp/share"
 fi
-(cd "$tmp/host" && exec timeout 60 "$fs_posix") >"$tmp/want" 2>&1 || {
+(cd "$tmp/host" && exec timeout 300 "$fs_posix") >"$tmp/want" 2>&1 || {
 	tail -3 "$tmp/want"
 	exit 1
 }
 # shellcheck disable=SC2086
-timeout 400 "$fs_mount" $opts "$tmp/share" "$tmp/mnt" "$fs_posix" >"$tmp/got" 2>&1 || {
+timeout -k 10 1100 "$fs_mount" $opts "$tmp/share" "$tmp/mnt" "$fs_posix" >"$tmp/got" 2>&1 || {
 	echo "fs_mount: $?"
 	tail -3 "$tmp/got"
 	exit 1
