@@ -21,6 +21,8 @@
 #define KIB ((size_t)1024)
 #define DAY ((time_t)86400)
 
+#define LOOKS_MAX 1000
+
 struct fixture {
 	char base[64];
 	char dir[128];
@@ -52,6 +54,19 @@ static int exists(const struct fixture *f, const char *name)
 static int prepare(struct fixture *f, uint64_t max, struct err *e)
 {
 	return cache_prepare(f->base, geteuid(), max, f->dir, sizeof(f->dir), e);
+}
+
+/*
+ * Looks until a file is gone.  One look is enough, but for a machine that is busy: what there was
+ * no time for waits for the next.
+ */
+static int prepare_until_gone(struct fixture *f, uint64_t max, const char *name, struct err *e)
+{
+	int r = 0;
+
+	for (int i = 0; r == 0 && i < LOOKS_MAX && (i == 0 || exists(f, name)); i++)
+		r = prepare(f, max, e);
+	return r;
 }
 
 static int set_up(void **state)
@@ -109,11 +124,12 @@ static void the_oldest_files_go_first(void **state)
 	put(f, "new", 400 * KIB, 0);
 	assert_int_equal(prepare(f, 2048 * KIB, &e), 0);
 	assert_true(exists(f, "sub/ancient"));
-	assert_int_equal(prepare(f, 1024 * KIB, &e), 0);
+	assert_int_equal(prepare_until_gone(f, 1024 * KIB, "sub/ancient", &e), 0);
 	assert_false(exists(f, "sub/ancient"));
 	assert_true(exists(f, "old"));
 	assert_true(exists(f, "new"));
-	assert_int_equal(prepare(f, 64 * KIB, &e), 0);
+	assert_int_equal(prepare_until_gone(f, 64 * KIB, "old", &e), 0);
+	assert_int_equal(prepare_until_gone(f, 64 * KIB, "new", &e), 0);
 	assert_false(exists(f, "old"));
 	assert_false(exists(f, "new"));
 }
@@ -147,7 +163,9 @@ static void what_lies_too_deep_is_removed(void **state)
 		AUTO_FD file = openat(at, "f", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 		assert_true(file >= 0);
 	}
-	assert_int_equal(prepare(f, 1 << 30, &e), 0);
+	assert_int_equal(prepare_until_gone(f, 1 << 30, "d/d/d/d/d/d/d", &e), 0);
+	for (int i = 0; i < LOOKS_MAX && entries(f) > 1; i++)
+		assert_int_equal(prepare(f, 1 << 30, &e), 0);
 	assert_int_equal(unlinkat(at, "f", 0), -1);
 	assert_int_equal(errno, ENOENT);
 	assert_int_equal(entries(f), 1);
@@ -172,19 +190,18 @@ static void empty_folders_go_when_there_are_many(void **state)
 		assert_int_equal(mkdirat(at, name, 0700), 0);
 	}
 	/* More than one look takes in: a client would wait for it. */
-	while (left >= CACHE_WORK_MAX / 4) {
-		unsigned before = left;
-
+	for (int i = 0; i < LOOKS_MAX && left >= CACHE_WORK_MAX / 4; i++) {
 		assert_int_equal(prepare(f, 1 << 30, &e), 0);
 		left = entries(f);
 		print_message("%u left\n", left);
-		assert_true(left < before);
 	}
+	assert_true(left < CACHE_WORK_MAX / 4);
 	assert_int_equal(prepare(f, 1 << 30, &e), 0);
 	assert_int_equal(entries(f), left); /* few enough */
 	/* How many go in the time of a look depends on the machine. */
 	put(f, "large", 64 * KIB, 0);
-	assert_int_equal(prepare(f, 32 * KIB, &e), 0);
+	for (int i = 0; i < LOOKS_MAX && entries(f) >= left; i++)
+		assert_int_equal(prepare(f, 32 * KIB, &e), 0);
 	assert_true(entries(f) < left);
 }
 
@@ -209,8 +226,9 @@ static void of_too_many_files_the_older_half_goes(void **state)
 		else
 			young++;
 	}
-	for (unsigned left = COUNT; left >= CACHE_WORK_MAX; left = entries(f))
+	for (int i = 0; i < LOOKS_MAX && entries(f) >= CACHE_WORK_MAX; i++)
 		assert_int_equal(prepare(f, 1 << 30, &e), 0);
+	assert_true(entries(f) < CACHE_WORK_MAX);
 	print_message("%u left of %d\n", entries(f), COUNT);
 	for (int i = 0; i < COUNT; i += 4) {
 		char name[16];
@@ -242,7 +260,8 @@ static int close_folders_to_us(void)
 		if (mkdir(sub, 0700) < 0)
 			return __LINE__;
 		put(&f, "sub/file", 400 * KIB, 0);
-		if (chmod(sub, modes[i]) < 0 || prepare(&f, 64 * KIB, &e) < 0 || exists(&f, "sub"))
+		if (chmod(sub, modes[i]) < 0 || prepare_until_gone(&f, 64 * KIB, "sub", &e) < 0 ||
+		    exists(&f, "sub"))
 			return __LINE__;
 	}
 	if (chmod(f.dir, 0) < 0 || prepare(&f, 1 << 20, &e) < 0)
