@@ -134,24 +134,10 @@ int teardown(void **state)
 
 /* ---- driver ---- */
 
-struct stopper {
-	struct loop_timer t;
-	struct loop *loop;
-};
-
-static void stop_soon(struct loop_timer *t)
-{
-	loop_stop(container_of(t, struct stopper, t)->loop);
-}
-
 /* Lets the device see to its sockets. */
 void spin(struct fixture *x)
 {
-	struct stopper s = { .t = { .fn = stop_soon }, .loop = x->loop };
-
-	loop_timer_set(x->loop, &s.t, clock_now_ns() + 1000000);
-	loop_run(x->loop);
-	loop_timer_del(&s.t);
+	fd_spin(x->loop);
 }
 
 uint16_t offer(struct fixture *x, const void *cmd, size_t len, const void *data, size_t data_len,
