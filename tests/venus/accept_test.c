@@ -16,8 +16,6 @@
 #include "seeds.h"
 #include "trap.h"
 
-#define SECOND UINT64_C(1000000000)
-
 struct world {
 	struct guest g;
 	struct guest_shm reply;
@@ -87,7 +85,7 @@ static bool send(struct world *w, const struct seed *s, size_t len)
 	guest_cmd_reply_stream(&w->g, RES_REPLY, 0, w->reply.size);
 	guest_put_bytes(&w->g, s->bytes, len);
 	guest_ring_send(&w->g, &w->ring);
-	return guest_ring_wait(&w->ring, 10 * SECOND);
+	return guest_ring_wait(&w->ring, GUEST_PATIENCE);
 }
 
 static void every_command_is_executed(void **state)

@@ -155,7 +155,7 @@ static void *work(void *arg)
 		k->ring.tail += (uint32_t)n;
 		guest_drop(&k->g);
 		guest_ring_store(&k->ring, GUEST_RING_TAIL, k->ring.tail);
-		k->is_ok = guest_ring_wait(&k->ring, (k->is_hostile ? 1 : 60) * SECOND);
+		k->is_ok = guest_ring_wait(&k->ring, k->is_hostile ? SECOND : GUEST_PATIENCE);
 	}
 	return NULL;
 }
@@ -278,8 +278,8 @@ static void race_end_device(struct race *l)
 
 static void race_join(struct race *l)
 {
-	assert_true(guest_ring_wait(&l->maker, 60 * SECOND));
-	assert_true(guest_ring_wait(&l->ender, 60 * SECOND));
+	assert_true(guest_ring_wait(&l->maker, GUEST_PATIENCE));
+	assert_true(guest_ring_wait(&l->ender, GUEST_PATIENCE));
 }
 
 static void race_close(struct race *l)

@@ -14,10 +14,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
+#include "host/thread.h"
 #include "util/compiler.h"
 #include "venus/ctx.h"
 
+#define GUEST_PATIENCE   UINT64_C(120000000000) /* ns; only a hang takes that long */
 #define GUEST_OUT_BYTES  (256U << 10)
 #define GUEST_RING_BYTES (64U << 10)
 #define GUEST_REPLY      1U /* flag of a command: answer */
@@ -154,6 +157,17 @@ void guest_ring_send(struct guest *g, struct guest_ring *r);
 
 /* Waits for the ring to pass all that was sent; false if it turned fatal or time ran out. */
 bool guest_ring_wait(const struct guest_ring *r, uint64_t timeout_ns);
+
+/* Waits until something holds that another thread brings about; false if it never did. */
+#define GUEST_AWAIT(what)                                                                          \
+	({                                                                                         \
+		uint64_t until_ = clock_now_ns() + GUEST_PATIENCE;                                 \
+		bool holds_;                                                                       \
+                                                                                                   \
+		while (!(holds_ = (what)) && clock_now_ns() < until_)                              \
+			(void)usleep(1000);                                                        \
+		holds_;                                                                            \
+	})
 
 uint32_t guest_ring_load(const struct guest_ring *r, uint32_t offset);
 void guest_ring_store(const struct guest_ring *r, uint32_t offset, uint32_t v);

@@ -298,6 +298,8 @@ static void nth_object_is_one_too_many(void **state)
 	F(vkDestroyBuffer)(f->dev, third, NULL);
 }
 
+#define WORK_NS UINT64_C(20000000)
+
 static void fence_and_timeline_take_their_time(void **state)
 {
 	struct fixture *f = *state;
@@ -312,7 +314,7 @@ static void fence_and_timeline_take_their_time(void **state)
 	VkSemaphore s;
 	uint64_t value;
 
-	control((struct null_control){ .work_ns = 20000000 });
+	control((struct null_control){ .work_ns = WORK_NS });
 	assert_int_equal(F(vkCreateSemaphore)(f->dev, &info, NULL, &s), VK_SUCCESS);
 	const VkTimelineSemaphoreSubmitInfo values = {
 		.sType = VK_STRUCTURE_TYPE_TIMELINE_SEMAPHORE_SUBMIT_INFO,
@@ -332,9 +334,9 @@ static void fence_and_timeline_take_their_time(void **state)
 	assert_int_equal(F(vkWaitSemaphores)(f->dev, &wait, 0), VK_TIMEOUT);
 	assert_int_equal(F(vkQueueSubmit)(f->queue, 1, &submit, VK_NULL_HANDLE), VK_SUCCESS);
 	assert_int_equal(F(vkGetSemaphoreCounterValue)(f->dev, s, &value), VK_SUCCESS);
-	assert_int_equal(value, 3);
+	assert_true(value == 3 || clock_now_ns() - start >= WORK_NS);
 	assert_int_equal(F(vkWaitSemaphores)(f->dev, &wait, UINT64_MAX), VK_SUCCESS);
-	assert_true(clock_now_ns() - start >= 20000000);
+	assert_true(clock_now_ns() - start >= WORK_NS);
 	assert_int_equal(F(vkGetSemaphoreCounterValue)(f->dev, s, &value), VK_SUCCESS);
 	assert_int_equal(value, 5);
 	F(vkDestroySemaphore)(f->dev, s, NULL);
