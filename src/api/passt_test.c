@@ -36,7 +36,7 @@ static int arp(int fd)
 		struct pollfd pfd = { .fd = fd, .events = POLLIN };
 		uint8_t prefix[4];
 
-		if (poll(&pfd, 1, 5000) != 1)
+		if (poll(&pfd, 1, 120000) != 1) /* only a hang takes that long */
 			return 11;
 		if (fd_read_full(fd, prefix, sizeof(prefix)) < 0)
 			return 12;

@@ -199,8 +199,8 @@ static void slow_requests_come_back_later(void **state)
 		(void)fd_offer(&x->f, REQUEST, (struct fd_buf[]){ FD_RD(&req), FD_WR(&h) }, 2);
 	fd_kick(&x->f, REQUEST);
 	int got = 0;
-	for (int tries = 0; tries < 6000 && got < 10; tries++) {
-		(void)poll(NULL, 0, 5); /* workers carry these out */
+	while (got < 10) {
+		(void)poll(NULL, 0, 5); /* workers carry these out, on a busy disk in their time */
 		fd_spin(x->loop);
 		while (got < 10 && fd_used(&x->f, REQUEST, &head, &written)) {
 			assert_int_equal(written, sizeof(h));
@@ -208,7 +208,6 @@ static void slow_requests_come_back_later(void **state)
 			got++;
 		}
 	}
-	assert_int_equal(got, 10);
 
 	/* A reset while some are under way: nothing of them is touched any more. */
 	for (int n = 0; n < 10; n++)
