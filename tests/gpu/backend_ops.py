@@ -171,7 +171,7 @@ def stream(session, argv, timeout):
     finally:
         if timed_out or p.poll() is None:
             try:
-                p.wait(0 if timed_out else 30)
+                p.wait(0 if timed_out else 120)
             except subprocess.TimeoutExpired:
                 guest.kill_group(p)
         p.wait()

@@ -36,7 +36,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "pecten")
 SERVER_START_S = 120.0  # on a machine with other things to do
-SERVER_STOP_S = 30.0
+SERVER_STOP_S = 120.0
 
 
 class Failure(Exception):

@@ -31,7 +31,7 @@ class Gone(Exception):
 
 
 class Client:
-    def __init__(self, path, timeout=60):
+    def __init__(self, path, timeout=120):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(timeout)
         self.sock.connect(path)
@@ -128,7 +128,7 @@ class Client:
         self.tell(SUBMIT_CMD2, 1, 1, 9, len(words), 9 + len(words), len(syncs) // 3, ring, 0, 0,
                   *words, *syncs)
 
-    def is_closed(self, timeout=60):
+    def is_closed(self, timeout=120):
         """Whether the server closes within that time; answers that come before are dropped."""
         self.sock.settimeout(timeout)
         try:
