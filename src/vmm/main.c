@@ -162,7 +162,7 @@ static int session(int sock)
 		if (ctl_send(sock, &m, NULL, 0) < 0)
 			log_error(VMM, "%s", e.text);
 	}
-	if (s.vm && *c->qemu.program)
+	if (c && *c->qemu.program)
 		end_in_time(r < 0);
 	vm_destroy(s.vm);
 	config_destroy(c);
