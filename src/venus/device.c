@@ -290,6 +290,8 @@ void venus_device_finish(struct venus_ctx *ctx, struct venus_device *dev)
 		unbind_timeline(ctx, queues[i]);
 	}
 	venus_device_empty(ctx, dev);
+	/* Until then others could find its queues and command buffers, and by them the device. */
+	venus_table_renew(ctx->table, &dev->obj);
 	dev->vk.DestroyDevice(venus_device_vk(dev), NULL);
 	uncount_device(ctx);
 }

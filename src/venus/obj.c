@@ -387,6 +387,14 @@ bool venus_table_remove(struct venus_table *t, struct venus_obj *o)
 	return is_ours;
 }
 
+void venus_table_renew(struct venus_table *t, struct venus_obj *o)
+{
+	mutex_lock(&t->lock);
+	/* Those behind it in the list may be older now and wait for it, which does no harm. */
+	o->retired_at = atomic_load_explicit(&t->epoch, memory_order_relaxed) + 1;
+	mutex_unlock(&t->lock);
+}
+
 struct venus_obj *venus_table_first(struct venus_table *t, VkObjectType type)
 {
 	struct venus_obj *found = NULL;

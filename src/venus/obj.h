@@ -159,6 +159,14 @@ void venus_table_cancel(struct venus_table *t, uint64_t id);
 bool venus_table_remove(struct venus_table *t, struct venus_obj *o) MUST_CHECK;
 
 /**
+ * venus_table_renew() - let a removed record count as removed only now
+ *
+ * For a parent whose children were removed after it: they point to it, so whoever finds one of them
+ * needs it as well.  The caller has been a busy reader ever since it removed @o.
+ */
+void venus_table_renew(struct venus_table *t, struct venus_obj *o);
+
+/**
  * venus_table_first() - any record of a type, for clean-up when no reader is left
  *
  * Return: NULL if there is none

@@ -349,6 +349,51 @@ static void a_device_goes_while_a_queue_is_fetched(void **state)
 	race_close(&l);
 }
 
+/* Removes so many records of another device that some are freed, and the epoch is raised. */
+static void put_removals(struct guest *g)
+{
+	for (uint32_t i = 0; i < 2 * VENUS_RETIRED_BATCH; i++) {
+		guest_cmd_buffer(g, ID_DEVICE2, ID_FREE, 64);
+		guest_cmd_destroy(g, 51, ID_DEVICE2, ID_FREE);
+	}
+}
+
+/* Who finds a command buffer finds its device, even if that has no name any more. */
+static void a_device_outlives_those_who_found_its_children(void **state)
+{
+	static struct venus_reader reader;
+	struct venus_table *table;
+	struct race l;
+
+	(void)state;
+	race_open(&l);
+	table = l.g.ctx->table;
+	venus_reader_add(table, &reader);
+	null_forget();
+	null_control(&(struct null_control){ .hang = "vkDeviceWaitIdle" });
+	race_end_device(&l);
+	while (null_calls("vkDeviceWaitIdle") == 0)
+		(void)usleep(1000);
+	/* The device is out of the table, and all that begins now has an epoch that says so. */
+	put_removals(&l.g);
+	assert_int_equal(guest_submit(&l.g), 0);
+
+	venus_busy(table, &reader);
+	struct venus_obj *o = venus_table_get(table, ID_CMDBUF);
+	assert_non_null(o);
+	assert_null(venus_table_get(table, ID_DEVICE));
+	null_release();
+	race_join(&l);
+	put_removals(&l.g);
+	assert_int_equal(guest_submit(&l.g), 0);
+	/* Under AddressSanitizer a record that was freed tells. */
+	assert_int_equal(o->id, ID_CMDBUF);
+	assert_int_equal(o->dev->obj.id, ID_DEVICE);
+	venus_idle(&reader);
+	venus_reader_del(table, &reader);
+	race_close(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +401,7 @@ int main(void)
 		cmocka_unit_test(threads_that_fight_end_their_context_at_worst),
 		cmocka_unit_test(a_device_goes_while_a_buffer_is_made),
 		cmocka_unit_test(a_device_goes_while_a_queue_is_fetched),
+		cmocka_unit_test(a_device_outlives_those_who_found_its_children),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
