@@ -234,11 +234,26 @@ static void destroy_child(struct venus_ctx *ctx, struct venus_device *dev, struc
 		venus_destroy_handle(dev, o->type, o->handle);
 }
 
+/* First of the records that go with a device, unlinked; NULL when there are no more. */
+static struct venus_obj *pop_dead(struct venus_device *dev, struct list *dead)
+{
+	struct venus_obj *o = NULL;
+
+	/* Whoever else removes one of them takes it off the list, wherever that is. */
+	mutex_lock(&dev->lock);
+	if (!list_empty(dead)) {
+		o = container_of(dead->next, struct venus_obj, dev_node);
+		list_del(&o->dev_node);
+	}
+	mutex_unlock(&dev->lock);
+	return o;
+}
+
 void venus_device_empty(struct venus_ctx *ctx, struct venus_device *dev)
 {
 	for (size_t i = 0; i < ARRAY_LEN(death_order); i++) {
 		struct list dead;
-		bool is_ours;
+		struct venus_obj *child;
 
 		/* Nothing is added any more, so one pass for each type finds all of it. */
 		list_init(&dead);
@@ -253,17 +268,13 @@ void venus_device_empty(struct venus_ctx *ctx, struct venus_device *dev)
 			list_add_tail(&dead, &o->dev_node);
 		}
 		mutex_unlock(&dev->lock);
-		while (!list_empty(&dead)) {
-			struct venus_obj *o = container_of(dead.next, struct venus_obj, dev_node);
+		while ((child = pop_dead(dev, &dead)) != NULL) {
+			bool is_ours = venus_table_remove(ctx->table, child);
 
-			mutex_lock(&dev->lock);
-			list_del(&o->dev_node);
-			mutex_unlock(&dev->lock);
-			is_ours = venus_table_remove(ctx->table, o);
 			if (!is_ours)
 				continue;
-			destroy_child(ctx, dev, o);
-			unweigh(ctx, o);
+			destroy_child(ctx, dev, child);
+			unweigh(ctx, child);
 		}
 	}
 }

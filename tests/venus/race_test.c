@@ -394,6 +394,40 @@ static void a_device_outlives_those_who_found_its_children(void **state)
 	race_close(&l);
 }
 
+/* Both take what they free off the same lists. */
+static void a_device_goes_while_its_command_buffers_are_freed(void **state)
+{
+	enum { COUNT = 1000 };
+	static uint64_t ids[COUNT];
+	struct race l;
+
+	(void)state;
+	for (uint32_t i = 0; i < COUNT; i++)
+		ids[i] = ID_FREE + i;
+	for (uint32_t round = 0; round < 20; round++) {
+		race_open(&l);
+		null_control(&(struct null_control){ .is_stale_ok = true });
+		guest_cmd_cmdbufs(&l.g, ID_DEVICE, ID_CMD_POOL, COUNT, ids);
+		assert_int_equal(guest_submit(&l.g), 0);
+		guest_put_cmd(&l.g, 89, 0); /* vkFreeCommandBuffers */
+		guest_put_u64(&l.g, ID_DEVICE);
+		guest_put_u64(&l.g, ID_CMD_POOL);
+		guest_put_u32(&l.g, COUNT);
+		guest_put_ids(&l.g, COUNT, ids);
+		guest_ring_send(&l.g, &l.maker);
+		race_end_device(&l);
+		(void)guest_ring_wait(&l.maker, 60 * SECOND);
+		(void)guest_ring_wait(&l.ender, 60 * SECOND);
+		assert_int_equal(guest_close(&l.g), 0);
+		assert_true(trap_lines() <= 1); /* one of them may have come too late */
+		guest_shm_drop(&l.maker.shm);
+		guest_shm_drop(&l.ender.shm);
+		guest_shm_drop(&l.reply);
+		guest_shm_drop(&l.stream);
+	}
+	null_control(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,6 +436,7 @@ int main(void)
 		cmocka_unit_test(a_device_goes_while_a_buffer_is_made),
 		cmocka_unit_test(a_device_goes_while_a_queue_is_fetched),
 		cmocka_unit_test(a_device_outlives_those_who_found_its_children),
+		cmocka_unit_test(a_device_goes_while_its_command_buffers_are_freed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
