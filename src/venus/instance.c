@@ -99,12 +99,15 @@ void venus_do_vkDestroyInstance(struct venus_dec *d, struct venus_args_vkDestroy
 		if (venus_obj_remove(d, o))
 			venus_device_finish(ctx, container_of(o, struct venus_device, obj));
 	}
+	/* Another ring may be naming them. */
+	mutex_lock(&ctx->inst_lock);
 	for (uint32_t i = 0; i < ctx->host.count; i++) {
 		struct venus_physdev *p = ctx->host.physdev[i];
 
 		if (p->has_id && !venus_table_remove(ctx->table, &p->obj))
 			log_debug(GPU, "%s: a physical device is gone already", ctx->name);
 	}
+	mutex_unlock(&ctx->inst_lock);
 }
 
 /* Binds the guest's id to a physical device, or sees that it is the one that was bound. */

@@ -428,6 +428,47 @@ static void a_device_goes_while_its_command_buffers_are_freed(void **state)
 	null_control(NULL);
 }
 
+/* An instance waits for who finds its physical devices, which then lose their names with it. */
+static void an_instance_goes_while_it_is_enumerated(void **state)
+{
+	struct venus_table *table;
+	struct race l = { 0 };
+	bool is_gone = false;
+
+	(void)state;
+	null_control(NULL);
+	trap_reset();
+	assert_int_equal(guest_open(&l.g, NULL), 0);
+	table = l.g.ctx->table;
+	guest_cmd_instance(&l.g, ID_INSTANCE);
+	assert_int_equal(guest_submit(&l.g), 0);
+	assert_int_equal(guest_ring_open(&l.g, &l.maker, 1, 100), 0);
+	assert_int_equal(guest_ring_open(&l.g, &l.ender, 2, 101), 0);
+	null_forget();
+	null_control(&(struct null_control){ .hang = "vkEnumeratePhysicalDevices" });
+	guest_cmd_physdevs(&l.g, ID_INSTANCE, ID_PHYS0, 2);
+	guest_ring_send(&l.g, &l.maker);
+	while (null_calls("vkEnumeratePhysicalDevices") == 0)
+		(void)usleep(1000);
+	guest_put_cmd(&l.g, 1, 0); /* vkDestroyInstance */
+	guest_put_u64(&l.g, ID_INSTANCE);
+	guest_put_u64(&l.g, 0);
+	guest_ring_send(&l.g, &l.ender);
+	while (!is_gone) {
+		venus_busy(table, &l.g.ctx->dec.reader);
+		is_gone = !venus_table_get(table, ID_INSTANCE);
+		venus_idle(&l.g.ctx->dec.reader);
+	}
+	(void)usleep(100000);
+	null_release();
+	race_join(&l);
+	venus_busy(table, &l.g.ctx->dec.reader);
+	assert_null(venus_table_get(table, ID_PHYS0));
+	assert_null(venus_table_get(table, ID_PHYS1));
+	venus_idle(&l.g.ctx->dec.reader);
+	race_close(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +478,7 @@ int main(void)
 		cmocka_unit_test(a_device_goes_while_a_queue_is_fetched),
 		cmocka_unit_test(a_device_outlives_those_who_found_its_children),
 		cmocka_unit_test(a_device_goes_while_its_command_buffers_are_freed),
+		cmocka_unit_test(an_instance_goes_while_it_is_enumerated),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
