@@ -220,7 +220,7 @@ struct venus_queue {
 	uint32_t fold_misses;    /* attached fences that nobody asked about, in a row */
 	bool has_thread;
 	bool stop;
-	bool is_gone;
+	bool is_gone; /* written under both locks */
 	pthread_t thread;
 };
 
@@ -232,6 +232,13 @@ int venus_queue_fence(struct venus_queue *q, uint64_t fence_id) MUST_CHECK;
 /* The fence thread shall end; does not wait for it. */
 void venus_queue_stop(struct venus_queue *q);
 void venus_queue_finish(struct venus_queue *q);
+
+/**
+ * venus_queue_lock() - take a queue's lock, to submit
+ *
+ * Return: false, and the lock is not held, if the queue's device is being destroyed
+ */
+bool venus_queue_lock(struct venus_queue *q) TRY_ACQUIRE(true, &q->lock) MUST_CHECK;
 
 /**
  * venus_queue_begin() - before the guest submits something

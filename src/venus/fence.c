@@ -203,6 +203,15 @@ static void *fence_main(void *arg)
 	}
 }
 
+bool venus_queue_lock(struct venus_queue *q)
+{
+	mutex_lock(&q->lock);
+	if (likely(!q->is_gone))
+		return true;
+	mutex_unlock(&q->lock);
+	return false;
+}
+
 struct venus_sync *venus_queue_begin(struct venus_queue *q, VkFence *fence)
 {
 	struct venus_sync *s = NULL;

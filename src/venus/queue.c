@@ -16,6 +16,15 @@ static struct venus_queue *queue_of(struct venus_obj *o)
 	return container_of(o, struct venus_queue, obj);
 }
 
+/* Takes the queue's lock; false, and d->failed, if another ring destroys the device. */
+static bool enter(struct venus_dec *d, struct venus_queue *q) TRY_ACQUIRE(true, &q->lock)
+{
+	if (likely(venus_queue_lock(q)))
+		return true;
+	venus_dec_fatal(d, "submits to a queue of a device that is being destroyed");
+	return false;
+}
+
 static void log_failure(const struct venus_dec *d, VkResult r)
 {
 	if (r != VK_SUCCESS)
@@ -27,7 +36,8 @@ void venus_do_vkQueueSubmit(struct venus_dec *d, struct venus_args_vkQueueSubmit
 	struct venus_queue *q = queue_of(a->queue);
 	VkFence fence = fence_of(a->fence);
 
-	mutex_lock(&q->lock);
+	if (!enter(d, q))
+		return;
 	struct venus_sync *s = venus_queue_begin(q, &fence);
 	a->ret = d->dev->vk.QueueSubmit(q->vk, a->submitCount, a->pSubmits, fence);
 	venus_queue_end(q, s, a->ret);
@@ -44,7 +54,8 @@ void venus_do_vkQueueSubmit2(struct venus_dec *d, struct venus_args_vkQueueSubmi
 		venus_dec_fatal(d, "is not enabled");
 		return;
 	}
-	mutex_lock(&q->lock);
+	if (!enter(d, q))
+		return;
 	struct venus_sync *s = venus_queue_begin(q, &fence);
 	a->ret = d->dev->vk.QueueSubmit2(q->vk, a->submitCount, a->pSubmits, fence);
 	venus_queue_end(q, s, a->ret);
@@ -57,7 +68,8 @@ void venus_do_vkQueueBindSparse(struct venus_dec *d, struct venus_args_vkQueueBi
 	struct venus_queue *q = queue_of(a->queue);
 	VkFence fence = fence_of(a->fence);
 
-	mutex_lock(&q->lock);
+	if (!enter(d, q))
+		return;
 	struct venus_sync *s = venus_queue_begin(q, &fence);
 	a->ret = d->dev->vk.QueueBindSparse(q->vk, a->bindInfoCount, a->pBindInfo, fence);
 	venus_queue_end(q, s, a->ret);

@@ -225,9 +225,8 @@ static VkResult signal_by_submission(struct venus_dec *d, VkSemaphore sem)
 				    .pSignalSemaphores = &sem };
 	struct venus_queue *q = any_queue(d->dev);
 
-	if (!q)
+	if (!q || !venus_queue_lock(q))
 		return VK_ERROR_INITIALIZATION_FAILED;
-	mutex_lock(&q->lock);
 	VkResult r = d->dev->vk.QueueSubmit(q->vk, 1, &info, VK_NULL_HANDLE);
 	venus_queue_end(q, NULL, r);
 	mutex_unlock(&q->lock);

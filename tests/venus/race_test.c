@@ -469,6 +469,34 @@ static void an_instance_goes_while_it_is_enumerated(void **state)
 	race_close(&l);
 }
 
+/* What found its queue before the device went must not get to the driver with it. */
+static void nothing_is_submitted_to_a_device_that_is_gone(void **state)
+{
+	static struct venus_dec d; /* of a third ring, which stands behind its decoded command */
+	struct venus_args_vkQueueSubmit args = { 0 };
+	struct race l;
+
+	(void)state;
+	race_open(&l);
+	venus_dec_init(&d, l.g.ctx, NULL);
+	venus_busy(d.table, &d.reader);
+	args.queue = venus_table_get(d.table, ID_QUEUE);
+	assert_non_null(args.queue);
+	race_end_device(&l);
+	race_join(&l);
+
+	d.dev = args.queue->dev;
+	null_forget();
+	venus_do_vkQueueSubmit(&d, &args);
+	assert_true(d.failed);
+	assert_int_equal(null_calls("vkQueueSubmit"), 0);
+	assert_int_equal(trap_lines(), 1);
+	venus_idle(&d.reader);
+	venus_dec_fini(&d);
+	trap_reset();
+	race_close(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -479,6 +507,7 @@ int main(void)
 		cmocka_unit_test(a_device_outlives_those_who_found_its_children),
 		cmocka_unit_test(a_device_goes_while_its_command_buffers_are_freed),
 		cmocka_unit_test(an_instance_goes_while_it_is_enumerated),
+		cmocka_unit_test(nothing_is_submitted_to_a_device_that_is_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
