@@ -257,6 +257,18 @@ static const struct venus_probe_device *known(const struct venus_host *h,
 	return NULL;
 }
 
+/* Where the driver counts more than there can be, there are as many. */
+static void ask_memory(struct venus_host *h, struct venus_physdev *pd)
+{
+	VkPhysicalDeviceMemoryProperties *m = &pd->host_mem;
+
+	h->vki.GetPhysicalDeviceMemoryProperties(pd->vk, m);
+	if (m->memoryTypeCount > VK_MAX_MEMORY_TYPES)
+		m->memoryTypeCount = VK_MAX_MEMORY_TYPES;
+	if (m->memoryHeapCount > VK_MAX_MEMORY_HEAPS)
+		m->memoryHeapCount = VK_MAX_MEMORY_HEAPS;
+}
+
 void venus_physdev_probe_memory(struct venus_host *h, struct venus_physdev *pd,
 				const VkExtensionProperties *host_exts, uint32_t count)
 {
@@ -266,7 +278,7 @@ void venus_physdev_probe_memory(struct venus_host *h, struct venus_physdev *pd,
 	struct probe p = { .pd = pd, .fd = -1 };
 	bool is_usable = false;
 
-	h->vki.GetPhysicalDeviceMemoryProperties(pd->vk, &pd->host_mem);
+	ask_memory(h, pd);
 	pd->has_host_import =
 		venus_ext_listed(host_exts, count, VK_EXT_EXTERNAL_MEMORY_HOST_EXTENSION_NAME);
 	pd->has_ext_mem_fd =

@@ -181,12 +181,39 @@ static void devices_of_a_group(void **state)
 	finish(&w);
 }
 
+static void types_and_heaps_of_memory(void **state)
+{
+	struct world w = { 0 };
+
+	(void)state;
+	null_control(&(struct null_control){ .counts_more = true });
+	trap_reset();
+	assert_int_equal(guest_open(&w.g, NULL), 0);
+	assert_int_equal(guest_shm_new(&w.g, RES_FREE, 4096, &w.large), 0);
+	guest_cmd_instance(&w.g, ID_INSTANCE);
+	guest_cmd_physdevs(&w.g, ID_INSTANCE, ID_PHYS0, 2);
+	guest_cmd_reply_stream(&w.g, RES_FREE, 0, 4096);
+	guest_put_cmd(&w.g, 8, GUEST_REPLY); /* vkGetPhysicalDeviceMemoryProperties */
+	guest_put_u64(&w.g, ID_PHYS0);
+	guest_put_u64(&w.g, 1);
+	guest_put_u64(&w.g, VK_MAX_MEMORY_TYPES);
+	guest_put_u64(&w.g, VK_MAX_MEMORY_HEAPS);
+	send(&w);
+	assert_int_equal(word(&w, 0), 8);
+	assert_int_equal(word(&w, 12), VK_MAX_MEMORY_TYPES);
+	assert_int_equal(word(&w, 24 + 8 * VK_MAX_MEMORY_TYPES), VK_MAX_MEMORY_HEAPS);
+	finish(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(arrays_in_a_chain),         cmocka_unit_test(array_of_structs),
-		cmocka_unit_test(count_of_no_array_is_kept), cmocka_unit_test(bytes),
+		cmocka_unit_test(arrays_in_a_chain),
+		cmocka_unit_test(array_of_structs),
+		cmocka_unit_test(count_of_no_array_is_kept),
+		cmocka_unit_test(bytes),
 		cmocka_unit_test(devices_of_a_group),
+		cmocka_unit_test(types_and_heaps_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -269,6 +269,8 @@ void null_do_vkGetPhysicalDeviceMemoryProperties(struct null_call *c,
 						 VkPhysicalDeviceMemoryProperties *props)
 {
 	*props = memories[c->self->u.phys.index];
+	props->memoryTypeCount += null_too_many();
+	props->memoryHeapCount += null_too_many();
 }
 
 void null_do_vkGetPhysicalDeviceMemoryProperties2(struct null_call *c,
