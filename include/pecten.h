@@ -222,6 +222,19 @@ PECTEN_API int pecten_vm_wait(struct pecten_vm *vm, int timeout_ms, struct pecte
 PECTEN_API int pecten_vm_stop(struct pecten_vm *vm, unsigned grace_ms);
 
 /**
+ * pecten_vm_signal() - pass a signal on, as a program does that stands in for a workload
+ * @signo:	of Linux, 1 to 64
+ *
+ * The workload gets it.  A machine that is still starting has nobody who could, and is ended; so is
+ * one that is not even started, as soon as it is.
+ *
+ * Any thread, but not for attached machines.  Does not wait for anything.
+ *
+ * Return: 0; -EINVAL: no such signal; -ESRCH: the machine has ended
+ */
+PECTEN_API int pecten_vm_signal(struct pecten_vm *vm, int signo);
+
+/**
  * pecten_cmd_create() - describe a command
  * @argv:	ended by NULL, at least one; copied
  *

@@ -28,6 +28,7 @@
 #define HELLO_MS   10000 /* for a starting guest to begin to listen */
 #define RETRY_MS   50
 #define PASST_TEXT 512
+#define SIGNALS    64
 
 /* What the machine's thread knows. */
 struct vm_run {
@@ -160,14 +161,24 @@ static int take_wishes(struct vm_run *run)
 	bool stop;
 	bool kill_now;
 	unsigned grace_ms;
+	uint64_t signals;
 	int r = 0;
 
 	mutex_lock(&vm->lock);
 	stop = vm->wants_stop;
 	kill_now = vm->wants_kill;
 	grace_ms = vm->grace_ms;
+	signals = vm->signals;
+	vm->signals = 0;
 	mutex_unlock(&vm->lock);
 
+	/* READY comes before the workload's first word: who has heard it can signal it. */
+	if (signals && !vm->session.is_ready)
+		kill_now = true;
+	for (int n = 1; signals && vm->session.is_ready && n <= SIGNALS; n++) {
+		if (signals >> (n - 1) & 1)
+			(void)session_signal(&vm->session, n);
+	}
 	if (stop && !run->told_agent && !run->has_acked) {
 		run->told_agent = true;
 		run->give_up_ns = after_ms((uint64_t)grace_ms + AGENT_MS);
@@ -601,6 +612,24 @@ int pecten_vm_stop(struct pecten_vm *vm, unsigned grace_ms)
 		cond_wait(&vm->changed, &vm->lock);
 	mutex_unlock(&vm->lock);
 	return 0;
+}
+
+int pecten_vm_signal(struct pecten_vm *vm, int signo)
+{
+	int r = 0;
+
+	if (signo < 1 || signo > SIGNALS)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (vm->is_attached || vm->phase == VM_ENDED) {
+		r = -ESRCH;
+	} else {
+		vm->signals |= UINT64_C(1) << (signo - 1);
+		if (vm->phase != VM_DESCRIBED)
+			wish(vm);
+	}
+	mutex_unlock(&vm->lock);
+	return r;
 }
 
 int pecten_list(int (*fn)(void *arg, const struct pecten_info *info), void *arg)

@@ -104,6 +104,7 @@ struct pecten_vm {
 	bool wants_stop;        /* lock: the agent shall end the machine */
 	bool wants_kill;        /* lock: end it now */
 	unsigned grace_ms;      /* lock */
+	uint64_t signals;       /* lock; bit N-1: N is to be passed on */
 };
 
 /**

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -41,15 +40,20 @@ static void *watch(void *arg)
 
 	forwarded(&set);
 	for (;;) {
-		if (sigwait(&set, &signo) != 0)
+		/* Anywhere else it would leave the library's locks behind. */
+		(void)pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+		int r = sigwait(&set, &signo);
+		(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+
+		if (r != 0)
 			continue;
 		if (signo == SIGWINCH) {
 			if (terminal_size(&w))
 				(void)pecten_cmd_resize(a->cmd, w.ws_row, w.ws_col);
-		} else if (atomic_load(&a->is_running) || !a->owns_vm) {
-			(void)pecten_cmd_signal(a->cmd, signo);
+		} else if (a->owns_vm) {
+			(void)pecten_vm_signal(a->vm, signo);
 		} else {
-			(void)pecten_vm_stop(a->vm, 0); /* nothing to pass it on to yet */
+			(void)pecten_cmd_signal(a->cmd, signo);
 		}
 	}
 	return NULL;
@@ -98,7 +102,6 @@ int attend_wait(struct attend *a, uint64_t timeout_ns)
 	int timeout_ms = -1;
 	bool is_late = false;
 
-	atomic_store(&a->is_running, true);
 	if (timeout_ns)
 		timeout_ms = timeout_ns / NS_PER_MS < INT32_MAX ? (int)(timeout_ns / NS_PER_MS)
 								: INT32_MAX;

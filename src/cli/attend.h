@@ -24,7 +24,6 @@ struct attend {
 	struct termios saved;
 	pthread_t thread; /* that waits for signals */
 	bool has_thread;
-	_Atomic bool is_running; /* the command was started */
 };
 
 /**

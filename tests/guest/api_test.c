@@ -200,6 +200,40 @@ static void one_program_has_several_machines(void **state)
 	pecten_cmd_destroy(cmd[1]);
 }
 
+/* As Ctrl-C does while `pecten run` still starts, and afterwards. */
+static void signals_are_for_the_workload_or_end_the_start(void **state)
+{
+	struct pecten_vm *vm = new_vm("api-early");
+	struct pecten_cmd *cmd = new_cmd("sleep 1000");
+	struct pecten_exit how;
+	char out[WORD];
+	int p[2];
+
+	(void)state;
+	assert_int_equal(pecten_vm_signal(vm, 65), -EINVAL);
+	assert_int_equal(pecten_vm_signal(vm, SIGTERM), 0);
+	assert_true(pecten_vm_start(vm, cmd) < 0);
+	assert_non_null(strstr(pecten_vm_error(vm), "stopped"));
+	assert_int_equal(pecten_vm_signal(vm, SIGTERM), -ESRCH);
+	pecten_vm_destroy(vm);
+	pecten_cmd_destroy(cmd);
+
+	vm = new_vm("api-late");
+	cmd = new_cmd("trap 'exit 20' TERM; echo trap; while :; do sleep 0.05; done");
+	assert_int_equal(pipe(p), 0);
+	assert_int_equal(pecten_cmd_set_stdio(cmd, -1, p[1], -1), 0);
+	(void)close(p[1]);
+	start(vm, cmd);
+	read_word(p[0], out);
+	assert_string_equal(out, "trap");
+	(void)close(p[0]);
+	assert_int_equal(pecten_vm_signal(vm, SIGTERM), 0);
+	assert_int_equal(pecten_cmd_wait(cmd, LIMIT_MS, &how), 0);
+	assert_int_equal(how.status, 20);
+	pecten_vm_destroy(vm);
+	pecten_cmd_destroy(cmd);
+}
+
 static void end_of_a_command_can_be_polled(void **state)
 {
 	struct pecten_vm *vm = new_vm("api-poll");
@@ -323,6 +357,7 @@ int main(void)
 		API_TEST(workload_ends_with_its_status),
 		API_TEST(machine_without_workload_runs_commands_until_it_is_stopped),
 		API_TEST(one_program_has_several_machines),
+		API_TEST(signals_are_for_the_workload_or_end_the_start),
 		API_TEST(end_of_a_command_can_be_polled),
 		API_TEST(attached_machine_is_used_and_left_alone),
 		API_TEST(destroying_a_running_command_hangs_it_up),
