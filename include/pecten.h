@@ -217,7 +217,8 @@ PECTEN_API int pecten_vm_wait(struct pecten_vm *vm, int timeout_ms, struct pecte
  * pecten_vm_stop() - end a machine
  * @grace_ms:	between SIGTERM to the workload and the end of everything; 0: now
  *
- * Any thread.  Returns when it has ended.
+ * Any thread.  Returns when it has ended, and what the workload wrote has been read or has no
+ * reader any more.  A machine that does not end is killed.
  */
 PECTEN_API int pecten_vm_stop(struct pecten_vm *vm, unsigned grace_ms);
 

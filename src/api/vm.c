@@ -23,8 +23,6 @@
 
 #define CLOCK_MS   5000 /* how often we look whether the host has slept */
 #define CLOCK_JUMP (NS_PER_S / 10)
-#define RESET_MS   10000 /* from the acknowledged end to the reset */
-#define AGENT_MS   10000 /* for the agent to end the machine when asked to */
 #define HELLO_MS   10000 /* for a starting guest to begin to listen */
 #define RETRY_MS   50
 #define PASST_TEXT 512
@@ -43,6 +41,10 @@ struct vm_run {
 	bool passt_is_dead;
 	int64_t clock_off;   /* realtime minus monotonic, ns */
 	uint64_t give_up_ns; /* when the machine is killed; 0: never */
+	struct ctl_msg in;   /* what has come of a message */
+	size_t in_len;       /* bytes of it */
+	uint64_t in_until;   /* when the rest has to be here, if there is a part */
+	int status;          /* waitpid()'s, of the VM process; 0 before it has ended */
 	struct ctl_ended end;
 	struct err err; /* the session's or CTL_FAILED's */
 };
@@ -84,27 +86,70 @@ static int tell_time(struct vm_run *run)
 	return watch_clock(run);
 }
 
-static void take_control(struct vm_run *run)
+/* Ends the VM process, by force if it takes longer than it may. */
+static void end_process(struct vm_run *run, unsigned ms)
 {
-	struct ctl_msg *m = &run->vm->msg;
-	int fds[CTL_FDS_MAX];
-	int r = ctl_recv(run->vm->control, m, fds);
+	struct pecten_vm *vm = run->vm;
+	uint64_t until = after_ms(ms);
 
-	if (r < 0) {
-		run->is_lost = true;
+	if (vm->pid <= 0)
 		return;
-	}
-	for (unsigned i = 0; i < m->nfds; i++)
-		(void)close(fds[i]);
-	if (m->type == CTL_FAILED && ctl_str_ok(m->u.failed.text)) {
+	run->status = launch_end(&vm->pid, ms);
+	if (WIFSIGNALED(run->status) && WTERMSIG(run->status) == SIGKILL &&
+	    clock_now_ns() >= until && vm->note)
+		vm->note(vm->note_arg, "the VM process did not end in time, so it was killed");
+}
+
+static void take_msg(struct vm_run *run)
+{
+	const struct ctl_msg *m = &run->in;
+
+	if (m->magic != CTL_MAGIC || m->nfds != 0) {
+		(void)err_set(&run->err, -EPROTO, "the VM process broke the protocol");
+	} else if (m->type == CTL_FAILED && ctl_str_ok(m->u.failed.text)) {
 		(void)err_set(&run->err, m->u.failed.code < 0 ? m->u.failed.code : -EIO, "%s",
 			      m->u.failed.text);
+		session_copy_text(run->err.text, sizeof(run->err.text), m->u.failed.text);
 		run->is_lost = true;
 	} else if (m->type == CTL_ENDED && ctl_str_ok(m->u.ended.text)) {
 		run->end.how = m->u.ended.how;
 		session_copy_text(run->end.text, sizeof(run->end.text), m->u.ended.text);
 		run->has_ended = true;
 	}
+}
+
+/* What is there and no more: a VM process that was taken over may leave a message unfinished. */
+static void take_control(struct vm_run *run)
+{
+	uint8_t *to = (uint8_t *)&run->in + run->in_len;
+	ssize_t n = recv(run->vm->control, to, sizeof(run->in) - run->in_len, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		run->is_lost = true;
+		return;
+	}
+	if (run->in_len == 0)
+		run->in_until = after_ms(run->vm->end_ms);
+	run->in_len += (size_t)n;
+	if (run->in_len < sizeof(run->in))
+		return;
+	run->in_len = 0;
+	take_msg(run);
+}
+
+/* However little by little the bytes come. */
+static void watch_control(struct vm_run *run)
+{
+	if (run->in_len == 0 || clock_now_ns() < run->in_until)
+		return;
+	if (!run->err.code)
+		(void)err_set(&run->err, -ETIMEDOUT,
+			      "the VM process sent a part of a message and not the rest, so it was "
+			      "killed");
+	(void)launch_end(&run->vm->pid, 0);
+	run->is_lost = true;
 }
 
 static void set_phase(struct pecten_vm *vm, enum vm_phase phase)
@@ -181,7 +226,7 @@ static int take_wishes(struct vm_run *run)
 	}
 	if (stop && !run->told_agent && !run->has_acked) {
 		run->told_agent = true;
-		run->give_up_ns = after_ms((uint64_t)grace_ms + AGENT_MS);
+		run->give_up_ns = after_ms((uint64_t)grace_ms + vm->end_ms);
 		if (vm->session.is_ready)
 			r = session_send(&vm->session, &(struct agent_msg){ .type = AGENT_STOP,
 									    .num = { grace_ms } });
@@ -190,9 +235,10 @@ static int take_wishes(struct vm_run *run)
 	}
 	if (kill_now && !run->told_vm) {
 		run->told_vm = true;
-		run->give_up_ns = after_ms(RESET_MS);
+		run->give_up_ns = after_ms(vm->end_ms);
 		vm->msg = (struct ctl_msg){ .type = CTL_STOP };
-		if (ctl_send(vm->control, &vm->msg, NULL, 0) < 0)
+		/* There is room, unless it has not read for long. */
+		if (ctl_send_until(vm->control, &vm->msg, NULL, 0, 0) < 0)
 			run->is_lost = true;
 	}
 	return r;
@@ -211,7 +257,7 @@ static int take_progress(struct vm_run *run)
 		set_phase(vm, VM_RUNS);
 	if ((s->has_exit || s->has_failed) && !run->has_acked && !s->is_gone) {
 		run->has_acked = true;
-		run->give_up_ns = after_ms(RESET_MS);
+		run->give_up_ns = after_ms(vm->end_ms);
 		r = session_send(s, &(struct agent_msg){ .type = AGENT_ACK });
 		if (r == 0)
 			r = agent_io_flush(&s->io);
@@ -221,18 +267,28 @@ static int take_progress(struct vm_run *run)
 	return r;
 }
 
-static int timeout_ms(const struct vm_run *run)
+/* For poll(), which takes CLOCK_MS at most. */
+static int ms_until(uint64_t until_ns)
 {
 	uint64_t now = clock_now_ns();
 
-	if (!run->give_up_ns)
-		return CLOCK_MS;
-	if (run->give_up_ns <= now)
+	if (until_ns <= now)
 		return 0;
 
-	uint64_t left = (run->give_up_ns - now) / NS_PER_MS + 1;
+	uint64_t left = (until_ns - now) / NS_PER_MS + 1;
 
 	return left < CLOCK_MS ? (int)left : CLOCK_MS;
+}
+
+static int timeout_ms(const struct vm_run *run)
+{
+	uint64_t until = UINT64_MAX;
+
+	if (run->give_up_ns)
+		until = run->give_up_ns;
+	if (run->in_len > 0 && run->in_until < until)
+		until = run->in_until;
+	return ms_until(until);
 }
 
 static int step(struct vm_run *run)
@@ -253,14 +309,17 @@ static int step(struct vm_run *run)
 		r = take_progress(run);
 	if (p[SESSION_POLLS].revents)
 		take_control(run);
+	watch_control(run);
 	if (r == 0)
 		r = take_wishes(run);
 	if (r == 0)
 		r = watch_clock(run);
 	watch_passt(run);
 	if (run->give_up_ns && clock_now_ns() >= run->give_up_ns) {
-		if (run->told_vm || run->has_acked)
+		if (run->told_vm || run->has_acked) {
 			run->is_lost = true;
+			end_process(run, 0);
+		}
 		mutex_lock(&vm->lock);
 		vm->wants_kill = true;
 		mutex_unlock(&vm->lock);
@@ -268,20 +327,27 @@ static int step(struct vm_run *run)
 	return r;
 }
 
-/* After the machine's end: what the workload wrote last goes to whoever still reads it. */
+/*
+ * After the machine's end: what the workload wrote last goes to whoever still reads it.  Readers
+ * may take their time, but not a VM process that says that it has ended and goes on speaking.
+ */
 static void deliver_rest(struct vm_run *run)
 {
 	struct session *s = &run->vm->session;
+	uint64_t until = after_ms(run->vm->end_ms);
 	struct pollfd p[SESSION_POLLS];
 
 	if (!s->has_cmd)
 		return;
 	(void)shutdown(run->vm->agent, SHUT_WR);
 	while (!session_is_done(s)) {
+		if (!s->is_gone && clock_now_ns() >= until) {
+			end_process(run, 0);
+			/* It may have given its end away; what was sent can still be read. */
+			(void)shutdown(run->vm->agent, SHUT_RDWR);
+		}
 		session_polls(s, p);
-		if (poll(p, SESSION_POLLS, s->is_gone ? -1 : CLOCK_MS) == 0)
-			break; /* the VM process is gone, and yet its socket is open: not possible
-				*/
+		(void)poll(p, SESSION_POLLS, s->is_gone ? -1 : ms_until(until));
 		if (session_step(s, p, run->buf) < 0)
 			break;
 	}
@@ -308,8 +374,10 @@ static bool is_out_of_memory(const struct ctl_ended *end)
 static void explain_end(struct vm_run *run, struct pecten_exit *how)
 {
 	const struct session *s = &run->vm->session;
-	int status = run->vm->pid ? launch_end(&run->vm->pid, RESET_MS) : 0;
+	int status;
 
+	end_process(run, run->vm->end_ms);
+	status = run->status;
 	if (run->err.code) {
 		exit_of_machine(how, run->err.text);
 	} else if (s->has_exit) {
@@ -431,11 +499,11 @@ int pecten_vm_start(struct pecten_vm *vm, struct pecten_cmd *cmd)
 			(void)err_set(&vm->err, r, "%s", cmd->err.text);
 	}
 	if (r == 0) {
-		vm->phase = VM_STARTING;
+		set_phase(vm, VM_STARTING);
 		r = thread_start(&vm->thread, "pecten-vm", vm_thread, vm);
 		if (r < 0) {
 			(void)err_set(&vm->err, r, "no thread could be started");
-			vm->phase = VM_DESCRIBED;
+			set_phase(vm, VM_DESCRIBED);
 		}
 	}
 	if (r < 0) {
@@ -581,7 +649,7 @@ static int stop_attached(struct pecten_vm *vm, unsigned grace_ms)
 		return fd;
 	if (fd >= 0 && n > 0) {
 		int r = fd_write_full(fd, msg, (size_t)n);
-		bool over = r == 0 && wait_over(vm, (uint64_t)grace_ms + AGENT_MS);
+		bool over = r == 0 && wait_over(vm, (uint64_t)grace_ms + vm->end_ms);
 
 		(void)close(fd);
 		if (over)
@@ -593,7 +661,7 @@ static int stop_attached(struct pecten_vm *vm, unsigned grace_ms)
 
 	if (is_over(vm))
 		return 0;
-	if (pid <= 0 || kill(pid, SIGKILL) < 0 || !wait_over(vm, AGENT_MS))
+	if (pid <= 0 || kill(pid, SIGKILL) < 0 || !wait_over(vm, vm->end_ms))
 		return err_set(&vm->err, -EBUSY, "the machine '%s' does not end", vm->conf.name);
 	return 0;
 }

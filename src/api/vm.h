@@ -87,6 +87,8 @@ struct pecten_vm {
 	int agent;              /* our end of it */
 	int control;            /* socket to the VM process */
 	struct ctl_msg msg;     /* scratch: too large for a stack */
+	uint64_t send_left_ns;  /* waiting for the VM process to read, in all, before the start */
+	unsigned end_ms;        /* for it, and for the agent, to do what has to be done at once */
 	pid_t pid;              /* VM process; 0: none */
 	pid_t passt;
 	pid_t renderers;    /* the broker of the guest's GPU */

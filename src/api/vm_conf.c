@@ -15,6 +15,9 @@
 /* A machine may have more RAM than the host, for it takes only what it touches; but not absurdly.
  */
 #define RAM_OVERCOMMIT 4
+/* A VM process reads, and ends, at once, unless the host is overloaded. */
+#define SEND_NS UINT64_C(60000000000)
+#define END_MS  10000
 
 int pecten_vm_create(struct pecten_vm **out)
 {
@@ -27,6 +30,8 @@ int pecten_vm_create(struct pecten_vm **out)
 	vm->conf.cpus = 1;
 	vm->conf.ram_mib = 512;
 	vm->conf.log_level = 2;
+	vm->send_left_ns = SEND_NS;
+	vm->end_ms = END_MS;
 	vm->agent = vm->control = vm->passt_log = -1;
 	vm->reg.lock = vm->reg.listener = -1;
 	*out = vm;

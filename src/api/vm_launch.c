@@ -33,8 +33,17 @@ static struct ctl_msg *new_msg(struct pecten_vm *vm, enum ctl_type type)
 
 static int send_msg(struct pecten_vm *vm, const int *fds, unsigned nfds)
 {
-	int r = ctl_send(vm->control, &vm->msg, fds, nfds);
+	uint64_t begin = clock_now_ns();
+	int r = ctl_send_until(vm->control, &vm->msg, fds, nfds, begin + vm->send_left_ns);
+	uint64_t took = clock_now_ns() - begin;
 
+	vm->send_left_ns -= took < vm->send_left_ns ? took : vm->send_left_ns;
+	if (r == -ETIMEDOUT) {
+		(void)launch_end(&vm->pid, 0);
+		return err_set(&vm->err, r,
+			       "the VM process does not read what it shall run, so it was killed; "
+			       "try again when the host is less busy");
+	}
 	/* If it died at once its CTL_FAILED says why, and the thread will read it. */
 	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
 }

@@ -4,7 +4,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <sys/socket.h>
+
+#include "host/thread.h"
+
+#define NS_PER_MS UINT64_C(1000000)
 
 int fd_read_full(int fd, void *buf, size_t len)
 {
@@ -48,7 +54,9 @@ union fd_control {
 	char buf[CMSG_SPACE(FD_PASS_MAX * sizeof(int))];
 };
 
-int fd_send(int sock, const void *buf, size_t len, const int *fds, unsigned nfds)
+/* One sendmsg() with descriptors, without SIGPIPE.  Return: bytes sent or -errno */
+static ssize_t send_some(int sock, const void *buf, size_t len, const int *fds, unsigned nfds,
+			 int flags)
 {
 	union fd_control control = { 0 };
 	struct iovec iov = { .iov_base = (void *)(uintptr_t)buf, .iov_len = len };
@@ -68,13 +76,56 @@ int fd_send(int sock, const void *buf, size_t len, const int *fds, unsigned nfds
 
 	ssize_t n;
 	do {
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
+		n = sendmsg(sock, &msg, flags | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int fd_send(int sock, const void *buf, size_t len, const int *fds, unsigned nfds)
+{
+	ssize_t n = send_some(sock, buf, len, fds, nfds, 0);
+
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	if ((size_t)n < len) /* the descriptors went with the first byte */
 		return fd_write_full(sock, (const char *)buf + n, len - (size_t)n);
 	return 0;
+}
+
+/* Return: 0 when a socket takes more (or is broken), -ETIMEDOUT, or -errno */
+static int wait_writable(int sock, uint64_t until_ns)
+{
+	for (;;) {
+		struct pollfd p = { .fd = sock, .events = POLLOUT };
+		uint64_t now = clock_now_ns();
+		uint64_t left_ms = now < until_ns ? (until_ns - now) / NS_PER_MS + 1 : 0;
+		int r = poll(&p, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX);
+
+		if (r > 0)
+			return 0;
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (left_ms == 0)
+			return -ETIMEDOUT;
+	}
+}
+
+int fd_send_until(int sock, const void *buf, size_t len, const int *fds, unsigned nfds,
+		  uint64_t until_ns)
+{
+	size_t done = 0;
+	int r = 0;
+
+	while (r == 0 && done < len) {
+		ssize_t n = send_some(sock, (const char *)buf + done, len - done, fds,
+				      done ? 0 : nfds, MSG_DONTWAIT);
+
+		if (n >= 0)
+			done += (size_t)n;
+		else
+			r = n == -EAGAIN ? wait_writable(sock, until_ns) : (int)n;
+	}
+	return r;
 }
 
 ssize_t fd_recv(int sock, void *buf, size_t len, int *fds, unsigned *nfds)

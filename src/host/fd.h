@@ -51,6 +51,16 @@ int fd_write_full(int fd, const void *buf, size_t len) MUST_CHECK;
 int fd_send(int sock, const void *buf, size_t len, const int *fds, unsigned nfds) MUST_CHECK;
 
 /**
+ * fd_send_until() - the same, for a peer that may never read
+ * @until_ns:	CLOCK_MONOTONIC
+ *
+ * Return: 0; -ETIMEDOUT if there was no room by then, perhaps with a part of the message sent; or
+ *	   -errno
+ */
+int fd_send_until(int sock, const void *buf, size_t len, const int *fds, unsigned nfds,
+		  uint64_t until_ns) MUST_CHECK;
+
+/**
  * fd_recv() - one message with descriptors from a unix socket
  * @fds:	receives close-on-exec descriptors that the caller owns
  * @nfds:	in: room in @fds; out: how many came.  Superfluous ones are closed.

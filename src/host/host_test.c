@@ -42,6 +42,30 @@ static void descriptors_travel_and_superfluous_ones_are_closed(void **state)
 	close(pair[1]);
 }
 
+/* A peer that takes a little and then nothing. */
+static void sending_ends_in_time(void **state)
+{
+	static char much[1 << 20];
+	int pair[2];
+	int got = -1;
+	unsigned n = 1;
+	char byte;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	/* More than it ever holds at once, so in parts; the descriptor goes with the first. */
+	while (fd_send_until(pair[0], much, sizeof(much), &pair[0], 1, 0) == 0)
+		;
+	assert_int_equal(fd_send_until(pair[0], much, 1, NULL, 0, clock_now_ns() + 1000),
+			 -ETIMEDOUT);
+	assert_int_equal(fd_recv(pair[1], &byte, 1, &got, &n), 1);
+	assert_int_equal(n, 1);
+	close(got);
+	close(pair[1]);
+	assert_int_equal(fd_send_until(pair[0], much, 1, NULL, 0, 0), -EPIPE);
+	close(pair[0]);
+}
+
 static void shared_memory_cannot_be_resized(void **state)
 {
 	int fd = -1;
@@ -157,6 +181,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(descriptors_travel_and_superfluous_ones_are_closed),
+		cmocka_unit_test(sending_ends_in_time),
 		cmocka_unit_test(shared_memory_cannot_be_resized),
 		cmocka_unit_test(waiting_ends_by_signal_or_by_time),
 		cmocka_unit_test(our_stacks_have_no_room_for_a_huge_page),

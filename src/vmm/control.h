@@ -187,6 +187,15 @@ static inline MUST_CHECK int ctl_send(int sock, struct ctl_msg *m, const int *fd
 	return fd_send(sock, m, sizeof(*m), fds, nfds);
 }
 
+/* The same with fd_send_until(). */
+static inline MUST_CHECK int ctl_send_until(int sock, struct ctl_msg *m, const int *fds,
+					    unsigned nfds, uint64_t until_ns)
+{
+	m->magic = CTL_MAGIC;
+	m->nfds = nfds;
+	return fd_send_until(sock, m, sizeof(*m), fds, nfds, until_ns);
+}
+
 /**
  * ctl_recv() - receive one message
  * @fds:	room for CTL_FDS_MAX; @m->nfds of them are filled, the caller owns them
