@@ -19,6 +19,7 @@
 #define INFO_MAX     ((size_t)64 << 10) /* bytes of info.json */
 #define MACHINES_MAX 1024
 #define BACKLOG      64
+#define ATTEMPTS     16
 
 bool reg_name_ok(const char *name)
 {
@@ -116,6 +117,19 @@ static int try_lock(int base, const char *name, bool create)
 	return take_fd(&fd);
 }
 
+/*
+ * Keeps a folder, and what is in it, from programs that tidy up /tmp: systemd-tmpfiles leaves alone
+ * what it cannot lock (tmpfiles.d(5), "Age").  Return: descriptor or -errno
+ */
+static int keep_dir(int base, const char *name)
+{
+	AUTO_FD fd = openat(base, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 || flock(fd, LOCK_SH) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
 static void remove_dir(int base, const char *name)
 {
 	static const char *const files[] = { "agent", "info.json", "info.tmp", "lock" };
@@ -181,19 +195,37 @@ static void make_name(int base, char *name, size_t len)
 	}
 }
 
+/*
+ * The folder of names, locked: sweeping and claiming are one step for others.  Nobody removes it
+ * then; one that was removed before, because it was old and empty, is made anew.
+ */
+static int lock_base(char *path, size_t len, struct err *e)
+{
+	struct stat st;
+
+	for (int i = 0; i < ATTEMPTS; i++) {
+		AUTO_FD base = open_base(path, len, true, e);
+
+		if (base < 0)
+			return base;
+		if (flock(base, LOCK_EX) < 0 || fstat(base, &st) < 0)
+			return err_errno(e, "cannot lock '%s'", path);
+		if (st.st_nlink > 0)
+			return take_fd(&base);
+	}
+	return err_set(e, -ENOENT, "the folder '%s' is removed again and again", path);
+}
+
 int reg_claim(const char *name, struct reg_entry *entry, struct err *e)
 {
 	char path[REG_PATH_MAX];
 
-	*entry = (struct reg_entry){ .lock = -1, .listener = -1 };
+	*entry = (struct reg_entry){ .lock = -1, .dir_lock = -1, .listener = -1 };
 
-	AUTO_FD base = open_base(path, sizeof(path), true, e);
+	AUTO_FD base = lock_base(path, sizeof(path), e);
 
 	if (base < 0)
 		return base;
-	/* Held until the name is taken: sweeping and claiming are one step for others. */
-	if (flock(base, LOCK_EX) < 0)
-		return err_errno(e, "cannot lock '%s'", path);
 	sweep(base);
 	if (*name)
 		(void)snprintf(entry->name, sizeof(entry->name), "%s", name);
@@ -207,11 +239,13 @@ int reg_claim(const char *name, struct reg_entry *entry, struct err *e)
 				       entry->name, entry->name);
 		return err_errno(e, "cannot make a folder in '%s'", path);
 	}
-	entry->lock = try_lock(base, entry->name, true);
+	entry->dir_lock = keep_dir(base, entry->name);
+	entry->lock = entry->dir_lock < 0 ? entry->dir_lock : try_lock(base, entry->name, true);
 	if (entry->lock < 0) {
 		int r = entry->lock;
 
 		remove_dir(base, entry->name);
+		fd_drop(&entry->dir_lock);
 		return err_set(e, r, "cannot lock '%s/%s'", path, entry->name);
 	}
 	(void)snprintf(entry->dir, sizeof(entry->dir), "%.*s/%s", REG_PATH_MAX - REG_NAME_MAX - 2,
@@ -242,6 +276,7 @@ void reg_release(struct reg_entry *entry)
 
 	if (base >= 0)
 		remove_dir(base, entry->name);
+	fd_drop(&entry->dir_lock);
 	fd_drop(&entry->lock);
 }
 

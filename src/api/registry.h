@@ -7,8 +7,9 @@
  *	agent		unix socket; each connection reaches the agent in the guest
  *	info.json	for `pecten ps`
  *
- * A folder whose lock is free is left over from a killed process; whoever claims a name removes
- * all such folders first.
+ * The folder itself is locked (shared) as long, so that nothing that tidies up /tmp takes old files
+ * for forgotten ones.  A folder whose lock is free is left over from a killed process; whoever
+ *claims a name removes all such folders first.
  */
 #ifndef PECTEN_API_REGISTRY_H
 #define PECTEN_API_REGISTRY_H
@@ -28,6 +29,7 @@ struct reg_entry {
 	char name[REG_NAME_MAX + 1];
 	char dir[REG_PATH_MAX];
 	int lock;     /* -1: not claimed */
+	int dir_lock; /* on the folder; -1 */
 	int listener; /* of the agent's socket, not accepted from by us; -1 */
 };
 

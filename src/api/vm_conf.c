@@ -33,7 +33,7 @@ int pecten_vm_create(struct pecten_vm **out)
 	vm->send_left_ns = SEND_NS;
 	vm->end_ms = END_MS;
 	vm->agent = vm->control = vm->passt_log = -1;
-	vm->reg.lock = vm->reg.listener = -1;
+	vm->reg.lock = vm->reg.dir_lock = vm->reg.listener = -1;
 	*out = vm;
 	return 0;
 }
