@@ -34,7 +34,8 @@ import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "pecten")
+XDG_CACHE = os.environ.get("XDG_CACHE_HOME", "")
+CACHE = os.path.join(XDG_CACHE if XDG_CACHE.startswith("/") else os.path.expanduser("~/.cache"), "pecten")
 SERVER_START_S = 120.0  # on a machine with other things to do
 SERVER_STOP_S = 120.0
 

@@ -77,7 +77,9 @@ class Tidy:
         flags = [f"--extra-arg={flag}" for flag in WARNINGS_ONLY_GCC_KNOWS]
         self.cmd = [tool, "--quiet", "-p", str(build), *flags]
         self.clang = find_tool("clang")
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        cache = os.environ.get("XDG_CACHE_HOME", "")
+        if not cache.startswith("/"):
+            cache = os.path.expanduser("~/.cache")
         self.passed = pathlib.Path(cache) / "pecten" / "tidy-passed"
         self.passed.mkdir(parents=True, exist_ok=True)
         version = subprocess.run([tool, "--version"], check=True, stdout=subprocess.PIPE).stdout
