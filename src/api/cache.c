@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -13,35 +12,33 @@
 
 #include "api/init_image.h"
 #include "host/fd.h"
+#include "host/place.h"
 
 #define PATH_BYTES 1024
 #define COPY_BYTES 65536
 /* Entries of a cpio archive ("newc") are padded to this. */
 #define CPIO_ALIGN 4U
 
-int cache_path(char *path, size_t len, const char *name)
-{
-	const char *xdg = getenv("XDG_CACHE_HOME");
-	const char *home = getenv("HOME");
-	bool has_xdg = xdg && *xdg == '/';
-
-	if (!has_xdg && (!home || *home != '/'))
-		return -ENOENT;
-	return snprintf(path, len, "%s%s/pecten/%s", has_xdg ? xdg : home, has_xdg ? "" : "/.cache",
-			name) >= (int)len
-		       ? -ENAMETOOLONG
-		       : 0;
-}
-
-static int open_file(const char *name, int *fd)
+/* Opens a part of the guest kernel. */
+static int open_part(const char *name, int *fd, struct err *e)
 {
 	char path[PATH_BYTES];
-	int r = cache_path(path, sizeof(path), name);
+	int r = place_cache(path, sizeof(path), name, e);
 
-	if (r < 0)
+	if (r < 0 && r != -ENOENT)
 		return r;
-	*fd = open(path, O_RDONLY | O_CLOEXEC);
-	return *fd < 0 ? -errno : 0;
+	*fd = r == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	if (*fd >= 0)
+		return 0;
+	r = r < 0 ? r : -errno;
+	if (r == -ENOENT)
+		return err_set(e, r,
+			       "there is no guest kernel for QEMU; make one with "
+			       "tools/guest-kernel, or give one with --kernel");
+	return err_set(e, r,
+		       "cannot open the guest kernel for QEMU: %s; make it anew with "
+		       "tools/guest-kernel",
+		       strerror(-r));
 }
 
 static int copy_all(int from, int to)
@@ -99,19 +96,12 @@ int cache_kernel(int *kernel, int *initrd, struct err *e)
 {
 	AUTO_FD image = -1;
 	AUTO_FD modules = -1;
-	int r = open_file("kernel/vmlinux", &image);
+	int r = open_part("kernel/vmlinux", &image, e);
 
 	if (r == 0)
-		r = open_file("kernel/modules.cpio", &modules);
-	if (r == -ENOENT)
-		return err_set(e, r,
-			       "there is no guest kernel for QEMU; make one with "
-			       "tools/guest-kernel, or give one with --kernel");
+		r = open_part("kernel/modules.cpio", &modules, e);
 	if (r < 0)
-		return err_set(e, r,
-			       "cannot open the guest kernel for QEMU: %s; make it anew with "
-			       "tools/guest-kernel",
-			       strerror(-r));
+		return r;
 	r = make_initrd(modules, initrd);
 	if (r < 0)
 		return err_set(e, r, "cannot make an initramfs: %s", strerror(-r));
@@ -119,15 +109,20 @@ int cache_kernel(int *kernel, int *initrd, struct err *e)
 	return 0;
 }
 
-int cache_has_kernel(char *text, size_t len)
+int cache_kernel_version(char *text, size_t len, struct err *e)
 {
 	AUTO_FD version = -1;
 	AUTO_FD image = -1;
+	int r = open_part("kernel/vmlinux", &image, e);
 
-	if (open_file("kernel/vmlinux", &image) < 0 || open_file("kernel/version", &version) < 0)
-		return false;
+	if (r == 0)
+		r = open_part("kernel/version", &version, e);
+	if (r < 0)
+		return r;
+
 	ssize_t n = read(version, text, len - 1);
+
 	text[n > 0 ? n : 0] = '\0';
 	text[strcspn(text, "\n")] = '\0';
-	return true;
+	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where tools put what machines need: $XDG_CACHE_HOME/pecten. */
+/* The guest kernel that tools put into the user's cache: host/place.h. */
 #ifndef PECTEN_API_CACHE_H
 #define PECTEN_API_CACHE_H
 
@@ -7,13 +7,6 @@
 
 #include "util/compiler.h"
 #include "util/err.h"
-
-/**
- * cache_path() - path of something in the cache
- *
- * Return: 0; -ENOENT if the user has no home; -ENAMETOOLONG
- */
-int cache_path(char *path, size_t len, const char *name) MUST_CHECK;
 
 /**
  * cache_kernel() - the guest kernel that tools/guest-kernel has put there
@@ -24,7 +17,12 @@ int cache_path(char *path, size_t len, const char *name) MUST_CHECK;
  */
 int cache_kernel(int *kernel, int *initrd, struct err *e) MUST_CHECK;
 
-/** cache_has_kernel() - Return: whether it is there; @text then says which */
-int cache_has_kernel(char *text, size_t len);
+/**
+ * cache_kernel_version() - which one is there
+ * @text:	receives it, @len bytes at most
+ *
+ * Return: as cache_kernel()
+ */
+int cache_kernel_version(char *text, size_t len, struct err *e) MUST_CHECK;
 
 #endif

@@ -88,10 +88,10 @@ static void check_cached_kernel(struct finding *f)
 {
 	char version[128];
 	char text[256];
+	struct err e = { 0 };
 
-	if (!cache_has_kernel(version, sizeof(version))) {
-		find(f, PECTEN_MISSING, "there is no guest kernel for QEMU",
-		     "make one with tools/guest-kernel, or give one with --kernel");
+	if (cache_kernel_version(version, sizeof(version), &e) < 0) {
+		find_split(f, e.text);
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "Linux %s", version);

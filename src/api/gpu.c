@@ -13,6 +13,7 @@
 
 #include "api/launch.h"
 #include "host/fd.h"
+#include "host/place.h"
 #include "host/thread.h"
 
 #define READY_MS  60000 /* a driver that takes longer is not going to */
@@ -102,18 +103,19 @@ static int wait_ready(int from, struct err *e)
 	return *text ? err_set(e, -ENODEV, "the guest cannot have a GPU: %s", text) : 0;
 }
 
-/* A machine that has a name of its own keeps its compiled shaders; strangers share none. */
+/*
+ * A machine that has a name of its own keeps its compiled shaders; strangers share none, and where
+ * a stranger could change them, none are kept.
+ */
 static void cache_path(const struct gpu_spec *spec, char *path, size_t size)
 {
-	const char *cache = getenv("XDG_CACHE_HOME");
-	const char *home = getenv("HOME");
-	int n = -1;
+	char name[128];
 
-	if (spec->name && cache && *cache == '/')
-		n = snprintf(path, size, "%s/pecten/vm/%s", cache, spec->name);
-	else if (spec->name && home && *home == '/')
-		n = snprintf(path, size, "%s/.cache/pecten/vm/%s", home, spec->name);
-	if (n < 0 || (size_t)n >= size)
+	*path = '\0';
+	if (!spec->name)
+		return;
+	(void)snprintf(name, sizeof(name), "vm/%s", spec->name);
+	if (place_cache(path, size, name, NULL) < 0)
 		*path = '\0';
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/cache.h"
+#include "host/place.h"
 
 #define PROGRAM "qemu-system-x86_64"
 #define VERSION "version " /* what stands before the number in what QEMU says of itself */
@@ -53,12 +53,14 @@ static bool in_path(struct qemu_program *q)
 	return false;
 }
 
-static bool in_cache(struct qemu_program *q)
+/* Return: 1 if one is there, 0 if not, -EPERM and the like with a sentence */
+static int in_cache(struct qemu_program *q, struct err *e)
 {
 	char at[LAUNCH_PATH_MAX];
+	int r = place_cache(at, sizeof(at), "qemu", e);
 
-	if (cache_path(at, sizeof(at), "qemu") < 0)
-		return false;
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 
 	/* The folder is replaced as a whole by a newer one: what we name has to be this one. */
 	AUTO_FREE char *root = realpath(at, NULL);
@@ -99,7 +101,12 @@ int qemu_find(struct qemu_program *q, struct err *e)
 				       q->major, q->minor);
 	}
 	*q = (struct qemu_program){ 0 };
-	if (in_cache(q)) {
+
+	int r = in_cache(q, e);
+
+	if (r < 0)
+		return r;
+	if (r > 0) {
 		ask_version(q);
 		if (q->major >= QEMU_MAJOR)
 			return 0;

@@ -15,11 +15,13 @@
 #include <json-c/json.h>
 
 #include "host/fd.h"
+#include "host/place.h"
 
 #define INFO_MAX     ((size_t)64 << 10) /* bytes of info.json */
 #define MACHINES_MAX 1024
 #define BACKLOG      64
 #define ATTEMPTS     16
+#define RUNTIME_VAR  "XDG_RUNTIME_DIR"
 
 bool reg_name_ok(const char *name)
 {
@@ -36,23 +38,15 @@ bool reg_name_ok(const char *name)
 	return true;
 }
 
-/* `su` keeps the caller's variables, and who owns the folder could exchange what is in it. */
-static bool is_strangers(const char *dir)
-{
-	struct stat st;
-
-	return stat(dir, &st) == 0 && st.st_uid != geteuid() && st.st_uid != 0;
-}
-
 /* Where the names are; it may not exist yet. */
 static int base_path(char *path, size_t len, struct err *e)
 {
-	const char *run = getenv("XDG_RUNTIME_DIR");
+	const char *run = getenv(RUNTIME_VAR);
 	char user[64];
 	int n;
 
 	(void)snprintf(user, sizeof(user), "/run/user/%u", (unsigned)geteuid());
-	if (run && *run == '/' && !is_strangers(run))
+	if (run && *run == '/' && place_check(run, RUNTIME_VAR, NULL) == 0)
 		n = snprintf(path, len, "%s/pecten", run);
 	else if (access(user, W_OK) == 0)
 		n = snprintf(path, len, "%s/pecten", user);
@@ -61,9 +55,9 @@ static int base_path(char *path, size_t len, struct err *e)
 	/* Room for "/NAME/agent" in a socket's address. */
 	if (n < 0 || (size_t)n + REG_NAME_MAX + sizeof("//agent") >
 			     sizeof(((struct sockaddr_un *)0)->sun_path))
-		return err_set(
-			e, -ENAMETOOLONG,
-			"the path in XDG_RUNTIME_DIR is too long for sockets; set a shorter one");
+		return err_set(e, -ENAMETOOLONG,
+			       "the path in " RUNTIME_VAR
+			       " is too long for sockets; set a shorter one");
 	return 0;
 }
 
@@ -78,18 +72,27 @@ static int open_base(char *path, size_t len, bool create, struct err *e)
 	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
 		return err_errno(e, "cannot make the folder '%s'", path);
 
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_FD fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
-	if (fd < 0)
-		return err_errno(e, "cannot open the folder '%s'", path);
-	if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & 077) != 0) {
-		(void)close(fd);
-		return err_set(e, -EPERM,
-			       "the folder '%s' must be yours and closed to others; remove it or "
-			       "'chmod 700' it",
-			       path);
+	if (fd < 0) {
+		r = -errno;
+		return err_set(e, r,
+			       "cannot open the folder '%s': %s; set " RUNTIME_VAR
+			       " to a folder of your own",
+			       path, strerror(-r));
 	}
-	return fd;
+	if (fstat(fd, &st) < 0)
+		return err_errno(e, "cannot open the folder '%s'", path);
+	/* In /tmp anybody could have made it, and nobody but its owner and root removes it. */
+	if (st.st_uid != geteuid())
+		return err_set(e, -EPERM,
+			       "the folder '%s' belongs to another user; set " RUNTIME_VAR
+			       " to a folder of your own",
+			       path);
+	if ((st.st_mode & 077) != 0)
+		return err_set(e, -EPERM,
+			       "the folder '%s' must be closed to others; 'chmod 700' it", path);
+	return take_fd(&fd);
 }
 
 int reg_open(struct err *e)

@@ -181,6 +181,43 @@ static void folder_of_somebody_else_is_not_used(void **state)
 	assert_int_equal(stat(path, &st), 0);
 }
 
+static void remedies_can_be_taken(void **state)
+{
+	struct place *p = *state;
+	struct err e = { 0 };
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/pecten", p->dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chmod(path, 0750), 0);
+	assert_int_equal(reg_open(&e), -EPERM);
+	assert_non_null(strstr(e.text, "; 'chmod 700' it"));
+	if (geteuid() != 0)
+		return;
+	/* Who is not its owner can neither remove it from /tmp nor close it. */
+	assert_int_equal(chown(path, 1000, 1000), 0);
+	assert_int_equal(reg_open(&e), -EPERM);
+	assert_non_null(strstr(e.text, "another user; set XDG_RUNTIME_DIR to"));
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(symlink("/root", path), 0);
+	assert_true(reg_open(&e) < 0);
+	assert_non_null(strstr(e.text, "; set XDG_RUNTIME_DIR to"));
+	assert_int_equal(unlink(path), 0);
+}
+
+static void folder_that_others_may_write_to_is_not_used(void **state)
+{
+	struct place *p = *state;
+	struct stat st;
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/pecten", p->dir);
+	assert_int_equal(chmod(p->dir, 0777), 0);
+	AUTO_FD fd = reg_open(NULL);
+	assert_true(fd >= 0);
+	assert_int_equal(stat(path, &st), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +231,9 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(folder_of_somebody_else_is_not_used, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(folder_that_others_may_write_to_is_not_used, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(remedies_can_be_taken, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests_name("registry", tests, NULL, NULL);

@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "api/cache.h"
 #include "host/fd.h"
 #include "util/agent_msg.h"
 
@@ -286,6 +287,27 @@ static void its_words_do_not_reach_the_terminal_raw(void **state)
 	assert_string_equal(pecten_vm_error(f->vm), "?[2Jgone");
 }
 
+/* Such as the caller's of `sudo -E`. */
+static void cache_that_others_can_change_is_not_used(void **state)
+{
+	struct fixture *f = *state;
+	struct qemu_program q;
+	struct err e = { 0 };
+	int kernel = -1;
+	int initrd = -1;
+
+	assert_int_equal(chmod(f->dir, 0777), 0);
+	assert_int_equal(setenv("XDG_CACHE_HOME", f->dir, 1), 0);
+	assert_int_equal(setenv("PATH", "/no/such", 1), 0);
+	assert_int_equal(unsetenv("PECTEN_QEMU"), 0);
+	assert_int_equal(qemu_find(&q, &e), -EPERM);
+	assert_non_null(strstr(e.text, "; set XDG_CACHE_HOME to"));
+	assert_int_equal(cache_kernel(&kernel, &initrd, &e), -EPERM);
+	assert_non_null(strstr(e.text, "; set XDG_CACHE_HOME to"));
+	assert_int_equal(chmod(f->dir, 0700), 0);
+	assert_int_equal(cache_kernel(&kernel, &initrd, &e), -ENOENT);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -301,6 +323,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(agent_that_outlives_its_machine_is_not_listened_to,
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(its_words_do_not_reach_the_terminal_raw, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(cache_that_others_can_change_is_not_used, set_up,
 						tear_down),
 	};
 	const char *mode = getenv(MODE);

@@ -11,6 +11,7 @@
 #include "host/fd.h"
 #include "host/listen.h"
 #include "host/loop.h"
+#include "host/place.h"
 #include "host/thread.h"
 #include "render/cache.h"
 #include "render/pool.h"
@@ -259,8 +260,14 @@ static int run(struct server *s, struct err *e)
 		.cache_base = s->conf.cache,
 	};
 
-	if (!cfg.cache_base && cache_default(cache, sizeof(cache)) == 0)
-		cfg.cache_base = cache;
+	if (!cfg.cache_base) {
+		int found = place_cache(cache, sizeof(cache), "shaders", e);
+
+		if (found == 0)
+			cfg.cache_base = cache;
+		else if (found != -ENOENT)
+			log_warn(GPU, "compiled shaders are not kept: %s", e->text);
+	}
 	if (cfg.cache_base && strcmp(cfg.cache_base, "none") == 0)
 		cfg.cache_base = NULL;
 

@@ -22,21 +22,6 @@
 #define DEEP        "deep-" /* names of folders that are removed with all that is in them */
 #define REMOVAL_NS  UINT64_C(250000000) /* the rest waits for the next look */
 
-int cache_default(char *dir, size_t size)
-{
-	const char *cache = getenv("XDG_CACHE_HOME");
-	const char *home = getenv("HOME");
-	int n;
-
-	if (cache && *cache == '/')
-		n = snprintf(dir, size, "%s/pecten/shaders", cache);
-	else if (home && *home == '/')
-		n = snprintf(dir, size, "%s/.cache/pecten/shaders", home);
-	else
-		return -ENOENT;
-	return n < 0 || (size_t)n >= size ? -ENOENT : 0;
-}
-
 static int make_folders(const char *path)
 {
 	char part[1024];

@@ -14,13 +14,6 @@
 #define CACHE_WORK_MAX  50000U /* files that one look takes in: clients wait for it */
 
 /**
- * cache_default() - where shader caches go if nobody says otherwise
- *
- * Return: 0, or -ENOENT if the environment names no home
- */
-int cache_default(char *dir, size_t size) MUST_CHECK;
-
-/**
  * cache_prepare() - the folder for one user's renderers
  * @base:	folder of all users; made, with those above it, if missing
  * @uid:	user whose processes are served: what one user's shaders compile to is never given
