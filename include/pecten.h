@@ -113,8 +113,10 @@ PECTEN_API int pecten_vm_add_port(struct pecten_vm *vm, uint16_t host, uint16_t 
  * pecten_vm_add_socket() - join a vsock port of the guest and a unix socket of the host
  * @port:	2048 and above; lower ones are ours
  * @path:	of the socket
- * @listen:	non-zero: the library listens at @path and connects to the guest's @port; zero:
- *		guest connections to the host's @port are connected to @path
+ * @listen:	non-zero: the library listens at @path, for its own user alone, and connects to the
+ *		guest's @port; while the machine runs, a file @path.lock tells its socket from a
+ *		dead machine's, which is replaced.  Zero: guest connections to the host's @port
+ *		are connected to @path
  */
 PECTEN_API int pecten_vm_add_socket(struct pecten_vm *vm, uint32_t port, const char *path,
 				    int listen);

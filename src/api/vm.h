@@ -9,6 +9,7 @@
 #include "api/qemu.h"
 #include "api/registry.h"
 #include "api/session.h"
+#include "host/listen.h"
 #include "host/thread.h"
 #include "pecten.h"
 #include "util/err.h"
@@ -27,7 +28,7 @@ struct vm_socket {
 	uint32_t port;
 	char *path;
 	bool is_listener;
-	bool is_bound; /* by us: unlinked at the end */
+	struct listen_socket bound; /* the VM process has its descriptor */
 };
 
 struct vm_disk {

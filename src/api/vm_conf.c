@@ -240,7 +240,9 @@ int pecten_vm_add_socket(struct pecten_vm *vm, uint32_t port, const char *path, 
 			       VM_SOCKETS_MAX);
 	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
 		return err_set(&vm->err, -ENAMETOOLONG, "the socket's path '%s' is too long", path);
-	*s = (struct vm_socket){ .port = port, .is_listener = listen != 0 };
+	*s = (struct vm_socket){ .port = port,
+				 .is_listener = listen != 0,
+				 .bound = { .fd = -1, .lock = -1 } };
 	vm->conf.nsockets++;
 	return set_string(vm, &s->path, path);
 }

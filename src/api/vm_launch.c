@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,9 +20,8 @@
 #include "api/launch.h"
 #include "host/fd.h"
 
-#define ROOT_NAME    "root"
-#define END_MS       3000
-#define SOCKET_QUEUE 64
+#define ROOT_NAME "root"
+#define END_MS    3000
 
 static struct ctl_msg *new_msg(struct pecten_vm *vm, enum ctl_type type)
 {
@@ -202,20 +200,6 @@ static int send_vsock(struct pecten_vm *vm, enum ctl_vsock_kind kind, uint32_t p
 	return send_msg(vm, &fd, fd >= 0);
 }
 
-/* A socket of the person's own, at which hosts programs reach a port of the guest. */
-static int listen_at(struct pecten_vm *vm, const char *path, int *out)
-{
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	(void)snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
-	if (fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 ||
-	    listen(fd, SOCKET_QUEUE) < 0)
-		return err_errno(&vm->err, "cannot listen at '%s'", path);
-	*out = take_fd(&fd);
-	return 0;
-}
-
 static int send_sockets(struct pecten_vm *vm, int agent)
 {
 	int r = send_vsock(vm, CTL_VSOCK_STREAM, AGENT_VSOCK_PORT, "", agent);
@@ -230,14 +214,11 @@ static int send_sockets(struct pecten_vm *vm, int agent)
 			continue;
 		}
 
-		int fd = -1;
-
-		r = listen_at(vm, s->path, &fd);
-		if (r == 0) {
-			s->is_bound = true;
-			r = send_vsock(vm, CTL_VSOCK_LISTEN, s->port, "", fd);
-			(void)close(fd);
-		}
+		/* The person's own: whoever may connect speaks to the guest. */
+		r = listen_open(s->path, 0600, &s->bound, &vm->err);
+		if (r == 0)
+			r = send_vsock(vm, CTL_VSOCK_LISTEN, s->port, "", s->bound.fd);
+		fd_drop(&s->bound.fd);
 	}
 	return r;
 }
@@ -448,11 +429,8 @@ void vm_unlaunch(struct pecten_vm *vm)
 			 END_MS); /* it and passt end when the VM process has gone */
 	(void)launch_end(&vm->passt, END_MS);
 	fd_drop(&vm->passt_log);
-	for (unsigned i = 0; i < vm->conf.nsockets; i++) {
-		if (vm->conf.sockets[i].is_bound)
-			(void)unlink(vm->conf.sockets[i].path);
-		vm->conf.sockets[i].is_bound = false;
-	}
+	for (unsigned i = 0; i < vm->conf.nsockets; i++)
+		listen_close(&vm->conf.sockets[i].bound);
 	reg_release(&vm->reg);
 }
 

@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,17 +57,19 @@ static void trickle(int fd, const void *bytes, size_t len)
 	}
 }
 
-/* Reads everything up to CTL_START. Return: the agent's stream */
+/* Reads everything up to CTL_START. Return: the agent's stream; -1 if that does not come */
 static int configure(void)
 {
 	int fds[CTL_FDS_MAX];
 	int stream = -1;
 
-	while (ctl_recv(CONTROL, &msg, fds) == 0 && msg.type != CTL_START) {
+	while (ctl_recv(CONTROL, &msg, fds) == 0) {
+		if (msg.type == CTL_START)
+			return stream;
 		if (msg.type == CTL_VSOCK && msg.u.vsock.kind == CTL_VSOCK_STREAM)
 			stream = fds[0];
 	}
-	return stream;
+	return -1;
 }
 
 static void speak(int stream, const struct agent_msg *m)
@@ -95,6 +98,8 @@ static int be_vm_process(const char *mode)
 	if (strcmp(mode, "deaf") == 0)
 		hang();
 	stream = configure();
+	if (stream < 0)
+		return 1;
 	msg = (struct ctl_msg){ .magic = CTL_MAGIC, .type = CTL_STARTED };
 	if (strcmp(mode, "half") == 0) {
 		(void)send(CONTROL, &msg, sizeof(msg) / 2, 0);
@@ -130,6 +135,7 @@ static int be_vm_process(const char *mode)
 struct fixture {
 	char dir[64];
 	struct pecten_vm *vm;
+	struct pecten_vm *other;
 	struct pecten_cmd *cmd;
 	char notes[1024];
 };
@@ -174,6 +180,7 @@ static int tear_down(void **state)
 	char path[96];
 
 	pecten_vm_destroy(f->vm);
+	pecten_vm_destroy(f->other);
 	pecten_cmd_destroy(f->cmd);
 	(void)snprintf(path, sizeof(path), "%s/pecten-vm", f->dir);
 	assert_int_equal(unlink(path), 0);
@@ -287,6 +294,41 @@ static void its_words_do_not_reach_the_terminal_raw(void **state)
 	assert_string_equal(pecten_vm_error(f->vm), "?[2Jgone");
 }
 
+static void socket_of_a_dead_machine_is_replaced_and_no_other(void **state)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	struct fixture *f = *state;
+	struct stat st;
+	char path[80];
+	char lock[96];
+
+	(void)snprintf(path, sizeof(path), "%s/port", f->dir);
+	(void)snprintf(lock, sizeof(lock), "%s.lock", path);
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	AUTO_FD dead = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(bind(dead, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+	fd_drop(&dead);
+
+	assert_int_equal(pecten_vm_add_socket(f->vm, 5000, path, 1), 0);
+	assert_int_equal(start(f, "stubborn"), 0);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
+	AUTO_FD client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (const struct sockaddr *)&addr, sizeof(addr)), 0);
+
+	assert_int_equal(pecten_vm_create(&f->other), 0);
+	assert_int_equal(pecten_vm_set_root(f->other, "/", 0), 0);
+	assert_int_equal(pecten_vm_set_engine(f->other, PECTEN_ENGINE_KVM), 0);
+	assert_int_equal(pecten_vm_set_gpu(f->other, PECTEN_GPU_OFF, 0), 0);
+	assert_int_equal(pecten_vm_add_socket(f->other, 5000, path, 1), 0);
+	assert_int_equal(pecten_vm_start(f->other, NULL), -EADDRINUSE);
+	assert_int_equal(lstat(path, &st), 0);
+
+	assert_int_equal(pecten_vm_stop(f->vm, 0), 0);
+	assert_int_equal(lstat(path, &st), -1);
+	assert_int_equal(lstat(lock, &st), -1);
+}
+
 /* Such as the caller's of `sudo -E`. */
 static void cache_that_others_can_change_is_not_used(void **state)
 {
@@ -324,6 +366,8 @@ int main(int argc, char **argv)
 						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(its_words_do_not_reach_the_terminal_raw, set_up,
 						tear_down),
+		cmocka_unit_test_setup_teardown(socket_of_a_dead_machine_is_replaced_and_no_other,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(cache_that_others_can_change_is_not_used, set_up,
 						tear_down),
 	};

@@ -88,12 +88,12 @@ static int listen_locked(const char *path, const struct sockaddr_un *addr, mode_
 	AUTO_FD fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_errno(e, "cannot create a socket");
-	/* Nobody may slip in between bind() and chmod(). */
-	mode_t old = umask(0177);
-	r = bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 ? -errno : 0;
-	(void)umask(old);
-	if (r < 0)
-		return err_set(e, r, "cannot create the socket '%s': %s", path, strerror(-r));
+	/*
+	 * Nobody may slip in between bind() and chmod(): Linux makes the file with the socket's own
+	 * mode.  The umask belongs to all threads of the program.
+	 */
+	if (fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0)
+		return err_errno(e, "cannot create the socket '%s'", addr->sun_path);
 	if (chmod(path, mode) < 0 || listen(fd, BACKLOG) < 0) {
 		r = err_errno(e, "cannot listen on '%s'", addr->sun_path);
 		(void)unlink(path);
@@ -141,7 +141,7 @@ int listen_open(const char *path, mode_t mode, struct listen_socket *s, struct e
 
 void listen_close(struct listen_socket *s)
 {
-	if (s->fd < 0)
+	if (s->lock < 0)
 		return;
 	fd_drop(&s->fd);
 	(void)unlink(s->path);

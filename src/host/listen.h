@@ -13,8 +13,8 @@
 #define LISTEN_PATH_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 struct listen_socket {
-	int fd;   /* stream socket, close-on-exec, non-blocking; -1: not open */
-	int lock; /* on PATH.lock; its holder owns PATH */
+	int fd;   /* stream socket, close-on-exec, non-blocking; -1: not open, or given away */
+	int lock; /* on PATH.lock; its holder owns PATH; -1: not open */
 	char path[LISTEN_PATH_MAX];
 };
 
