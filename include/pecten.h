@@ -165,7 +165,8 @@ PECTEN_API int pecten_vm_set_kernel(struct pecten_vm *vm, const char *kernel,
 /* More words for the kernel's command line. */
 PECTEN_API int pecten_vm_set_cmdline(struct pecten_vm *vm, const char *words);
 
-/* A file that receives what the guest's kernel prints. */
+/* A file that receives what the guest's kernel prints, for as long as it prints: it has no limit.
+ */
 PECTEN_API int pecten_vm_set_console(struct pecten_vm *vm, const char *path);
 
 /* 0 off, 1 error, 2 warning (default), ... 5 trace: what the VM process writes to stderr. */

@@ -69,7 +69,7 @@ static const struct opt opts[] = {
 	{ "engine",       0,   "ENGINE", "auto (the default), kvm or qemu",             opt_string,  OPT_FIELD(struct conf, engine),       0 },
 	{ "kernel",       0,   "FILE",  "vmlinux or bzImage instead of the usual one", opt_string, OPT_FIELD(struct conf, kernel),     0 },
 	{ "initramfs",    0,   "FILE",  "from tools/mkinitramfs, for --kernel",   opt_string,  OPT_FIELD(struct conf, initramfs),    0 },
-	{ "console",      0,   "FILE",  "append what the guest's kernel prints",  opt_string,  OPT_FIELD(struct conf, console),      OPT_DEBUG },
+	{ "console",      0,   "FILE",  "append what the guest's kernel prints, without a limit", opt_string,  OPT_FIELD(struct conf, console),      OPT_DEBUG },
 	{ "cmdline",      0,   "WORDS", "more words for the kernel's command line", opt_string, OPT_FIELD(struct conf, cmdline),     OPT_DEBUG },
 	{ "log-level",    0,   "0-5",   "of the VM process: 1 error, 5 trace (2)", opt_u32,    OPT_FIELD(struct conf, log_level),    OPT_DEBUG },
 	{ 0 },
