@@ -280,7 +280,7 @@ static void agent_that_outlives_its_machine_is_not_listened_to(void **state)
 	assert_int_equal(pecten_cmd_create(argv, &f->cmd), 0);
 	assert_int_equal(pecten_cmd_set_stdio(f->cmd, -1, -1, -1), 0);
 	assert_int_equal(start(f, "talkative"), 0);
-	assert_int_equal(kill(f->vm->pid, SIGUSR1), 0);
+	assert_int_equal(kill(reg_vm_pid(pecten_vm_name(f->vm)), SIGUSR1), 0);
 	assert_int_equal(pecten_cmd_wait(f->cmd, LIMIT_MS, &how), 0);
 	assert_string_equal(how.text, "the guest switched the machine off");
 	assert_non_null(strstr(f->notes, KILLED));
