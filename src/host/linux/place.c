@@ -113,7 +113,7 @@ int place_check(const char *path, const char *variable, struct err *e)
 	AUTO_FD root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct walk w = { .at = -1, .variable = variable, .err = e };
 	struct err own = { 0 };
-	struct stat st;
+	struct stat st = { 0 };
 	int r = root < 0 || fstat(root, &st) < 0 ? -errno : 0;
 
 	if (!e)
