@@ -57,6 +57,7 @@ int platform_share(const char *source, const char *work, char *path, size_t len)
 
 /**
  * platform_mount_dev() - mount device nodes
+ * @at:		folder of the new root, which is "/" by now and has its /proc
  *
  * Return: 0 or -errno
  */

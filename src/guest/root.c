@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Carrying the set-up out: see boot.h.  The user's root is overlaid with RAM, or used as it is,
- * in a folder of a tmpfs that hides a folder of the first root; the usual mounts are put into it;
- * then it is moved over "/".  Shares are bound last, so that their targets are resolved as the
- * image resolves them.
+ * in a folder of a tmpfs that hides a folder of the first root; then it is moved over "/".  The
+ * usual mounts and the shares come after that, so that their targets are resolved as the image
+ * resolves them: its /tmp, say, may be a link to /var/tmp.
  */
 #include "guest/boot.h"
 
@@ -132,7 +132,7 @@ static int mount_overlay(struct boot *b, const char *work, const char *lower, co
 }
 
 /* The mounts a container expects. */
-static int mount_usual(const char *root, char *why)
+static int mount_usual(char *why)
 {
 	/* clang-format off */
 	static const struct {
@@ -143,36 +143,33 @@ static int mount_usual(const char *root, char *why)
 		mode_t mode;
 		bool is_needed;
 	} mounts[] = {
-		{ "proc",          "proc",    MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, true },
-		{ "sys",           "sysfs",   MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, true },
-		{ "sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0, false },
-		{ "dev",           "",        0,                     NULL, 0755, true },
-		{ "dev/pts",       "devpts",  MS_NOSUID | MS_NOEXEC,
+		{ "/proc",          "proc",    MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, true },
+		{ "/sys",           "sysfs",   MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555, true },
+		{ "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0, false },
+		{ "/dev",           "",        0,                     NULL, 0755, true },
+		{ "/dev/pts",       "devpts",  MS_NOSUID | MS_NOEXEC,
 		  "newinstance,ptmxmode=0666,mode=0620,gid=5", 0755, true },
-		{ "dev/shm",       "tmpfs",   MS_NOSUID | MS_NODEV, "mode=1777", 01777, true },
-		{ "dev/mqueue",    "mqueue",  MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0755, false },
-		{ "run",           "tmpfs",   MS_NOSUID | MS_NODEV, "mode=0755", 0755, true },
-		{ "tmp",           "tmpfs",   MS_NOSUID | MS_NODEV, "mode=1777", 01777, true },
+		{ "/dev/shm",       "tmpfs",   MS_NOSUID | MS_NODEV, "mode=1777", 01777, true },
+		{ "/dev/mqueue",    "mqueue",  MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0755, false },
+		{ "/run",           "tmpfs",   MS_NOSUID | MS_NODEV, "mode=0755", 0755, true },
+		{ "/tmp",           "tmpfs",   MS_NOSUID | MS_NODEV, "mode=1777", 01777, true },
 	};
 	/* clang-format on */
-	char path[PATH_BYTES + 32];
 
 	for (size_t i = 0; i < ARRAY_LEN(mounts); i++) {
-		int r;
+		const char *at = mounts[i].at;
+		int r = mounts[i].mode ? make_dir(at, mounts[i].mode) : 0;
 
-		(void)snprintf(path, sizeof(path), "%s/%s", root, mounts[i].at);
-		r = mounts[i].mode ? make_dir(path, mounts[i].mode) : 0;
 		if (r < 0 && mounts[i].is_needed)
 			return boot_say(why, -r,
-					"the root has no folder '/%s' and it cannot be made",
-					mounts[i].at);
+					"the root has no folder '%s' and it cannot be made", at);
 		if (*mounts[i].type == '\0')
-			r = platform_mount_dev(path);
-		else if (mount(mounts[i].type, path, mounts[i].type, mounts[i].flags,
+			r = platform_mount_dev(at);
+		else if (mount(mounts[i].type, at, mounts[i].type, mounts[i].flags,
 			       mounts[i].opts) < 0)
 			r = -errno;
 		if (r < 0 && mounts[i].is_needed)
-			return boot_say(why, -r, "cannot mount '/%s' in the guest", mounts[i].at);
+			return boot_say(why, -r, "cannot mount '%s' in the guest", at);
 	}
 	return 0;
 }
@@ -360,9 +357,9 @@ int boot_do(struct boot *b, char *why)
 			return boot_say(why, r < 0 ? -r : errno,
 					"cannot reach the share for '%.256s'", s->target);
 	}
-	r = mount_usual(root, why);
+	r = switch_root(root, why);
 	if (r == 0)
-		r = switch_root(root, why);
+		r = mount_usual(why);
 	if (r < 0)
 		return r;
 	link_dev();

@@ -406,6 +406,20 @@ def test_rw():
         equal(os.path.exists(f"{root}/bin/dd"), False)
 
 
+def test_rw_links():
+    """the mounts of the guest go where links of the image lead inside of it"""
+    with tempfile.TemporaryDirectory() as root:
+        make_root(root)
+        os.makedirs(f"{root}/var/tmp", exist_ok=True)
+        os.makedirs(f"{root}/var/run", exist_ok=True)
+        for name, to in (("tmp", "/var/tmp"), ("run", "var/run")):
+            if os.path.lexists(f"{root}/{name}"):
+                os.rmdir(f"{root}/{name}")
+            os.symlink(to, f"{root}/{name}")
+        ok(run("/bin/sh", "-c", "echo guest > /tmp/a && echo guest > /run/a", options=["--rw"], root=root))
+        equal(os.listdir(f"{root}/var/tmp") + os.listdir(f"{root}/var/run"), [])
+
+
 def test_volumes():
     """-v shows folders, read-write and read-only, at places that need not exist"""
     with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:

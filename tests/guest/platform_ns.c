@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,10 +17,28 @@
 
 #define SHARES "/mnt"
 
+/* The host's devtmpfs is one for all namespaces, so it must not be touched: what is needed of it.
+ */
+static struct {
+	const char *name;
+	int fd;
+} nodes[] = { { "null", 0 },   { "zero", 0 },    { "full", 0 },
+	      { "random", 0 }, { "urandom", 0 }, { "tty", 0 } };
+
 int platform_start(char *why, size_t len)
 {
-	(void)why;
-	(void)len;
+	char from[64];
+
+	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
+		(void)snprintf(from, sizeof(from), "/dev/%s", nodes[i].name);
+		nodes[i].fd = open(from, O_PATH | O_CLOEXEC);
+		if (nodes[i].fd < 0) {
+			int code = errno;
+
+			(void)snprintf(why, len, "no %s: %s", from, strerror(code));
+			return -code;
+		}
+	}
 	return 0;
 }
 
@@ -50,18 +69,16 @@ int platform_share(const char *source, const char *work, char *path, size_t len)
 	return snprintf(path, len, SHARES "/%s", source) >= (int)len ? -ENAMETOOLONG : 0;
 }
 
-/* The host's devtmpfs is one for all namespaces, so it must not be touched: bind what is needed. */
 int platform_mount_dev(const char *at)
 {
-	static const char *const nodes[] = { "null", "zero", "full", "random", "urandom", "tty" };
 	char from[64];
 	char to[256];
 
 	if (mount("tmpfs", at, "tmpfs", MS_NOSUID, "mode=0755") < 0)
 		return -errno;
 	for (size_t i = 0; i < ARRAY_LEN(nodes); i++) {
-		(void)snprintf(from, sizeof(from), "/dev/%s", nodes[i]);
-		(void)snprintf(to, sizeof(to), "%s/%s", at, nodes[i]);
+		(void)snprintf(from, sizeof(from), "/proc/self/fd/%d", nodes[i].fd);
+		(void)snprintf(to, sizeof(to), "%s/%s", at, nodes[i].name);
 
 		int fd = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
 
@@ -70,6 +87,7 @@ int platform_mount_dev(const char *at)
 		(void)close(fd);
 		if (mount(from, to, NULL, MS_BIND, NULL) < 0)
 			return -errno;
+		(void)close(nodes[i].fd);
 	}
 	return 0;
 }
