@@ -5,13 +5,17 @@
 No network: programs of the machine that would use it, or change the machine, are replaced by scripts.
 """
 
+import bz2
 import contextlib
+import gzip
+import lzma
 import os
 import pathlib
 import pty
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -253,6 +257,94 @@ class Debroot(Folder):
         deb.write_bytes(deb.read_bytes()[:-5000])
         self.fails(self.debroot("-n", "sid", "x", "one"), "cannot be unpacked; remove ")
         self.assertEqual([p.name for p in self.roots.iterdir()], [".lock"])
+
+
+class InstallDeps(Folder):
+    """sudo passes on no variables; apt's and dpkg's questions would wait for nobody."""
+
+    def test_nobody_is_asked(self):
+        script(self.bin / "dpkg-query", "#!/bin/sh\necho not-installed\n")
+        script(self.bin / "id", "#!/bin/sh\necho 1000\n")
+        script(self.bin / "sudo", '#!/bin/sh\nexec env -i PATH="$PATH" "$@"\n')
+        script(self.bin / "apt-get", f'#!/bin/sh\necho "$DEBIAN_FRONTEND $*" >>\'{self.dir}/calls\'\n')
+        result = self.run_tool("install-deps")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for call in (self.dir / "calls").read_text().splitlines():
+            self.assertTrue(call.startswith("noninteractive "), call)
+            self.assertIn("--force-confold", call)
+
+
+def bzimage(payload):
+    """A header of protocol 2.08 with one sector of set-up, and a payload."""
+    image = bytearray(1024)
+    image[0x1f1] = 1
+    image[0x202:0x206] = b"HdrS"
+    struct.pack_into("<H", image, 0x206, 0x208)
+    struct.pack_into("<II", image, 0x248, 0, len(payload))
+    return bytes(image) + payload
+
+
+def lz4(data):
+    """The legacy format, of literals only."""
+    out = b"\x02\x21\x4c\x18"
+    count, rest = divmod(len(data) - 15, 255)
+    block = b"\xf0" + b"\xff" * count + bytes([rest]) + data
+    return out + struct.pack("<I", len(block)) + block
+
+
+def zstd(data):
+    return subprocess.run(["zstd", "-qc"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+class ExtractVmlinux(Folder):
+    ELF = b"\x7fELF" + b"".join(b"%d kernel " % n for n in range(50000))
+    FORMATS = {"bz2": bz2.compress, "xz": lzma.compress, "lzma": lambda d: lzma.compress(d, lzma.FORMAT_ALONE),
+               "lz4": lz4, "zstd": zstd}
+
+    def payloads(self):
+        size = struct.pack("<I", len(self.ELF))
+        yield "gzip", gzip.compress(self.ELF)
+        for name, compress in self.FORMATS.items():
+            if name != "zstd" or shutil.which("zstd"):
+                yield name, compress(self.ELF) + size
+
+    def extract(self, payload):
+        (self.dir / "bzImage").write_bytes(bzimage(payload))
+        return self.run_tool("extract-vmlinux", self.dir / "bzImage", self.dir / "vmlinux")
+
+    def nothing_is_left(self):
+        self.assertEqual([p.name for p in self.dir.iterdir() if p.name.startswith("vmlinux")], [])
+
+    def test_every_format_comes_out_whole(self):
+        for name, payload in self.payloads():
+            with self.subTest(name):
+                self.assertEqual(self.extract(payload).stderr, "")
+                self.assertEqual((self.dir / "vmlinux").read_bytes(), self.ELF)
+
+    def test_a_kernel_that_is_not_whole_is_refused(self):
+        for name, payload in self.payloads():
+            with self.subTest(name):
+                short = payload[:len(payload) // 2] + payload[-4:]
+                result = self.extract(short)
+                self.fails(result, "extract-vmlinux: ")
+                self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+                self.nothing_is_left()
+
+    def test_a_wrong_size_is_refused(self):
+        for name, payload in self.payloads():
+            with self.subTest(name):
+                self.fails(self.extract(payload[:-4] + struct.pack("<I", len(self.ELF) + 1)), "")
+                self.nothing_is_left()
+
+    def test_the_decompressors_failure_is_told(self):
+        script(self.bin / "zstd", "#!/bin/sh\ncat >/dev/null\necho 'zstd: it is broken' >&2\nexit 1\n")
+        self.fails(self.extract(b"\x28\xb5\x2f\xfd" + bytes(100)), "zstd: it is broken")
+        self.nothing_is_left()
+
+    def test_what_cannot_be_written_leaves_nothing(self):
+        (self.dir / "vmlinux").mkdir()
+        self.fails(self.extract(gzip.compress(self.ELF)), "vmlinux")
+        self.assertFalse((self.dir / "vmlinux.new").exists())
 
 
 if __name__ == "__main__":
