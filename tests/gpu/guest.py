@@ -129,14 +129,14 @@ def in_root(root_path, argv, binds, env):
     """Command line that runs argv in a root, in a mount namespace of its own."""
     steps = ["set -e", "mount --make-rprivate /", 'r=$1', "shift"]
     for d in ("proc", "dev", "sys"):
-        steps.append(f"mkdir -p $r/{d}; mount --rbind /{d} $r/{d}")
+        steps.append(f'mkdir -p "$r/{d}"; mount --rbind /{d} "$r/{d}"')
     for d in ("tmp", "opt", "run", "root"):
-        steps.append(f"mkdir -p $r/{d}; mount -t tmpfs -o size=8g tmpfs $r/{d}")
+        steps.append(f'mkdir -p "$r/{d}"; mount -t tmpfs -o size=8g tmpfs "$r/{d}"')
     for src, dst in binds:
         q = shlex.quote(dst)
         s = shlex.quote(os.path.abspath(src))
         make = "mkdir -p" if os.path.isdir(src) else "touch"
-        steps.append(f"mkdir -p $r{shlex.quote(os.path.dirname(dst))}; {make} $r{q}; mount --bind {s} $r{q}")
+        steps.append(f'mkdir -p "$r"{shlex.quote(os.path.dirname(dst))}; {make} "$r"{q}; mount --bind {s} "$r"{q}')
     words = " ".join(shlex.quote(f"{k}={v}") for k, v in env.items())
     # The root may have no shell and no coreutils: both words are looked up outside.
     steps.append(f'exec env -i {words} chroot "$r" "$@"')

@@ -135,8 +135,8 @@ def driver_environment(prefix):
 def how_to_enter(work):
     """'namespace' where mounting works, else 'loader'."""
     r = subprocess.run(["unshare", "-m", "sh", "-c",
-                        f"mount --make-rprivate / && mount --rbind /dev {work}/root/dev && "
-                        f"mount -t tmpfs tmpfs {work}/root/opt"],
+                        'mount --make-rprivate / && mount --rbind /dev "$0/root/dev" && '
+                        'mount -t tmpfs tmpfs "$0/root/opt"', work],
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if r.returncode == 0:
         return "namespace", ""
