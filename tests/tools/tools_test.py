@@ -228,10 +228,10 @@ class Debroot(Folder):
 
     def test_an_old_list_of_unstable_is_refused(self):
         self.file("one", "1", "one")
-        self.dated(time.time() - 91 * DAY)
+        self.dated(time.time() - 181 * DAY)
         for _ in range(2):  # nor does it lie about for the next call
             self.fails(self.debroot("-n", "sid", "x", "one"), "more than 180 days ago", "DEBROOT_LIST_DAYS")
-        self.root(self.debroot("-n", "sid", "x", "one", DEBROOT_LIST_DAYS="92"))
+        self.root(self.debroot("-n", "sid", "x", "one", DEBROOT_LIST_DAYS="182"))
         self.fails(self.debroot("-n", "sid", "y", "one", DEBROOT_LIST_DAYS="0"), "from 1 to 9999")
         # A stable release is older between two of its updates.
         self.root(self.debroot("-n", "trixie", "x", "one"))
