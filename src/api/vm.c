@@ -220,11 +220,11 @@ static int take_wishes(struct vm_run *run)
 	/* READY comes before the workload's first word: who has heard it can signal it. */
 	if (signals && !vm->session.is_ready)
 		kill_now = true;
-	for (int n = 1; signals && vm->session.is_ready && n <= SIGNALS; n++) {
+	for (int n = 1; signals && vm->session.is_ready && r == 0 && n <= SIGNALS; n++) {
 		if (signals >> (n - 1) & 1)
-			(void)session_signal(&vm->session, n);
+			r = session_signal(&vm->session, n);
 	}
-	if (stop && !run->told_agent && !run->has_acked) {
+	if (r == 0 && stop && !run->told_agent && !run->has_acked) {
 		run->told_agent = true;
 		run->give_up_ns = after_ms((uint64_t)grace_ms + vm->end_ms);
 		if (vm->session.is_ready)
