@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,6 +33,16 @@ struct machine {
 	int ready; /* QEMU says something here; ends with it */
 };
 
+/* Return: the one message there is, empty: it is too large for a stack */
+static struct ctl_msg *new_msg(enum ctl_type type)
+{
+	static struct ctl_msg msg;
+
+	memset(&msg, 0, sizeof(msg));
+	msg.type = type;
+	return &msg;
+}
+
 static void say(const struct machine *m, struct ctl_msg *msg, int fd)
 {
 	assert_int_equal(ctl_send(m->control, msg, &fd, fd >= 0), 0);
@@ -40,10 +51,7 @@ static void say(const struct machine *m, struct ctl_msg *msg, int fd)
 static void launch(struct machine *m)
 {
 	const char *const argv[] = { pecten_vm, "3", NULL };
-	struct ctl_msg config = { .type = CTL_CONFIG, .u.config = { .ram_mib = 64, .cpus = 1 } };
-	struct ctl_msg kernel = { .type = CTL_KERNEL, .u.kernel.kind = CTL_KERNEL_FILE };
-	struct ctl_msg qemu = { .type = CTL_QEMU };
-	struct ctl_msg go = { .type = CTL_START };
+	struct ctl_msg *msg;
 	int sock[2];
 	int ready[2];
 
@@ -58,11 +66,17 @@ static void launch(struct machine *m)
 	m->ready = ready[0];
 	AUTO_FD kernel_fd = ready[1];
 
-	(void)snprintf(qemu.u.qemu.program, sizeof(qemu.u.qemu.program), "%s", evil_qemu);
-	say(m, &config, -1);
-	say(m, &kernel, kernel_fd);
-	say(m, &qemu, -1);
-	say(m, &go, -1);
+	msg = new_msg(CTL_CONFIG);
+	msg->u.config.ram_mib = 64;
+	msg->u.config.cpus = 1;
+	say(m, msg, -1);
+	msg = new_msg(CTL_KERNEL);
+	msg->u.kernel.kind = CTL_KERNEL_FILE;
+	say(m, msg, kernel_fd);
+	msg = new_msg(CTL_QEMU);
+	(void)snprintf(msg->u.qemu.program, sizeof(msg->u.qemu.program), "%s", evil_qemu);
+	say(m, msg, -1);
+	say(m, new_msg(CTL_START), -1);
 }
 
 /* Return: bytes there were; fails the test if nothing happens */
@@ -75,14 +89,16 @@ static ssize_t await_byte(int fd)
 	return read(fd, &byte, 1);
 }
 
-static void await_message(const struct machine *m, struct ctl_msg *msg, enum ctl_type type)
+static const struct ctl_msg *await_message(const struct machine *m, enum ctl_type type)
 {
 	struct pollfd p = { .fd = m->control, .events = POLLIN };
+	struct ctl_msg *msg = new_msg(type);
 	int fds[CTL_FDS_MAX];
 
 	assert_int_equal(poll(&p, 1, LONG_MS), 1);
 	assert_int_equal(ctl_recv(m->control, msg, fds), 0);
 	assert_int_equal(msg->type, type);
+	return msg;
 }
 
 static void await_end(struct machine *m)
@@ -121,20 +137,17 @@ static void a_machine_ends_whatever_its_qemu_does(void **state)
 {
 	struct machine *stopped = *state;
 	struct machine *orphan = stopped + 1;
-	struct ctl_msg msg;
 
 	if (!evil_qemu)
 		skip();
 	for (struct machine *m = stopped; m <= orphan; m++) {
 		launch(m);
-		await_message(m, &msg, CTL_STARTED);
+		(void)await_message(m, CTL_STARTED);
 		assert_int_equal(await_byte(m->ready), 1);
 	}
 	fd_drop(&orphan->control);
-	msg = (struct ctl_msg){ .type = CTL_STOP };
-	say(stopped, &msg, -1);
-	await_message(stopped, &msg, CTL_ENDED);
-	assert_int_equal(msg.u.ended.how, CTL_END_STOPPED);
+	say(stopped, new_msg(CTL_STOP), -1);
+	assert_int_equal(await_message(stopped, CTL_ENDED)->u.ended.how, CTL_END_STOPPED);
 	await_end(stopped);
 	await_end(orphan);
 }
